@@ -1,0 +1,3 @@
+module github.com/relay-platform/redis/conn
+
+go 1.25.0

@@ -1,0 +1,7 @@
+module github.com/relay-platform/redis/integration
+
+go 1.26.0
+
+require github.com/relay-platform/redis/conn v0.1.0
+
+replace github.com/relay-platform/redis/conn => ../conn
