@@ -1,0 +1,63 @@
+package redistest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+)
+
+// Standalone starts one server, and removes it when the test ends.
+func Standalone(tb testing.TB, opts Options) *Server {
+	tb.Helper()
+	s, err := StartServer(tb.Context(), opts)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	closeWith(tb, s.Close)
+	return s
+}
+
+// closeWith makes the test's end close something, and fail if that fails.
+func closeWith(tb testing.TB, shut func() error) {
+	tb.Helper()
+	tb.Cleanup(func() {
+		if err := shut(); err != nil {
+			tb.Errorf("clean up: %v", err)
+		}
+	})
+}
+
+// Shutdown removes whatever this process started and is still there. Programs
+// defer it; tests call it through [Main].
+func Shutdown() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	err := closeShared()
+	if e := started.Load(); e != nil {
+		err = errors.Join(err, e.shutdown(ctx))
+	}
+	return err
+}
+
+// Main runs a package's tests, then removes what they shared, and exits. A
+// package that uses [Shared] needs it:
+//
+//	func TestMain(m *testing.M) { redistest.Main(m) }
+//
+// Checks run after that, as for leaked goroutines, and make the run fail when
+// they return an error.
+func Main(m *testing.M, checks ...func() error) {
+	code := m.Run()
+	errs := []error{Shutdown()}
+	for _, check := range checks {
+		errs = append(errs, check())
+	}
+	if err := errors.Join(errs...); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
