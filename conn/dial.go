@@ -1,0 +1,279 @@
+package conn
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	firstBackoff = 50 * time.Millisecond
+	maxBackoff   = time.Second
+)
+
+// backoff is the pause after the n-th failure in a row (n from 1): it doubles
+// up to a second, and half of it is random, so that hundreds of processes that
+// lost the same server do not come back in step.
+func backoff(n int) time.Duration {
+	d := maxBackoff
+	if n < 6 {
+		d = min(maxBackoff, firstBackoff<<max(n-1, 0))
+	}
+	return d/2 + rand.N(d/2)
+}
+
+// dialer makes every network connection of a Client. rueidis dials again at
+// each call while a server is down; the dialer lets one attempt through per
+// pause and answers the others at once with what the last one found.
+type dialer struct {
+	c *Client
+
+	mu     sync.Mutex
+	gates  map[string]*gate
+	conns  map[*netConn]struct{}
+	closed bool
+}
+
+// gate remembers the failures in a row of one address.
+type gate struct {
+	failures int
+	next     time.Time
+	last     error
+}
+
+// probeKey marks the context of a probe, which may dial during the pause: the
+// prober keeps to the pauses itself.
+type probeKey struct{}
+
+// sentinelMark is the Dialer.FallbackDelay by which a dial toward a Sentinel
+// is told from one toward a data node; it is the default but for a nanosecond.
+const sentinelMark = 300*time.Millisecond + 1
+
+func (d *dialer) dial(ctx context.Context, addr string, nd *net.Dialer, cfg *tls.Config) (net.Conn, error) {
+	if err := d.admit(ctx, addr); err != nil {
+		return nil, err
+	}
+	d.c.stats.dials.Add(1)
+	ctx, cancel := context.WithTimeout(ctx, d.c.cfg.ConnectTimeout)
+	defer cancel()
+	stop := context.AfterFunc(d.c.ctx, cancel) // Close ends a dial under way
+	defer stop()
+
+	raw, err := connect(ctx, addr, nd, cfg)
+	if err != nil {
+		err = d.explain(addr, err)
+		d.failed(addr, err)
+		return nil, err
+	}
+	nc := &netConn{Conn: raw, d: d, addr: addr, since: time.Now(), sentinel: nd.FallbackDelay == sentinelMark}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		_ = raw.Close()
+		return nil, &Error{Addr: addr, Kinds: []error{ErrNotConnected, ErrClosed}}
+	}
+	d.conns[nc] = struct{}{}
+	return nc, nil
+}
+
+func connect(ctx context.Context, addr string, nd *net.Dialer, cfg *tls.Config) (net.Conn, error) {
+	network := "tcp"
+	if isSocket(addr) {
+		network = "unix"
+	}
+	raw, err := nd.DialContext(ctx, network, addr)
+	if err != nil || cfg == nil {
+		return raw, err
+	}
+	tc := tls.Client(raw, tlsFor(cfg, addr))
+	if err := tc.HandshakeContext(ctx); err != nil {
+		_ = raw.Close()
+		if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, os.ErrDeadlineExceeded) {
+			err = &Error{Kinds: []error{ErrTLS}, Err: err}
+		}
+		return nil, err
+	}
+	return tc, nil
+}
+
+func (d *dialer) admit(ctx context.Context, addr string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return &Error{Addr: addr, Kinds: []error{ErrNotConnected, ErrClosed}}
+	}
+	g := d.gates[addr]
+	if g == nil || ctx.Value(probeKey{}) != nil || !time.Now().Before(g.next) {
+		return nil
+	}
+	return g.last
+}
+
+// explain makes the error of a failed dial, which says where and why.
+func (d *dialer) explain(addr string, err error) error {
+	kinds := append([]error{ErrNotConnected}, kindsOf(err)...)
+	var known *Error
+	if errors.As(err, &known) {
+		err = known.Err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("no connection within %v: is the address right, and does a firewall let it through? %w", d.c.cfg.ConnectTimeout, err)
+	}
+	return &Error{Addr: addr, Kinds: kinds, Err: err}
+}
+
+func (d *dialer) failed(addr string, err error) {
+	d.c.stats.dialFailures.Add(1)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	g := d.gates[addr]
+	if g == nil {
+		g = &gate{}
+		d.gates[addr] = g
+	}
+	g.failures++
+	g.next = time.Now().Add(backoff(g.failures))
+	g.last = err
+}
+
+func (d *dialer) succeeded(addr string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.gates, addr)
+}
+
+// lastErrors returns what is known of the addresses that could not be reached.
+func (d *dialer) lastErrors() []error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var errs []error
+	for _, g := range d.gates {
+		if g.last != nil {
+			errs = append(errs, g.last)
+		}
+	}
+	return errs
+}
+
+func (d *dialer) open() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.conns)
+}
+
+// cut closes every connection, so that nothing waits on one any longer.
+func (d *dialer) cut() {
+	d.mu.Lock()
+	d.closed = true
+	conns := make([]*netConn, 0, len(d.conns))
+	for nc := range d.conns {
+		conns = append(conns, nc)
+	}
+	d.mu.Unlock()
+	for _, nc := range conns {
+		_ = nc.Close()
+	}
+}
+
+// netConn is one connection. It sees what rueidis does not tell: when and why
+// a connection was lost, and what a server says before it hangs up.
+type netConn struct {
+	net.Conn
+	d        *dialer
+	addr     string
+	sentinel bool
+	since    time.Time
+
+	established atomic.Bool // the handshake has ended
+	closed      atomic.Bool
+	answered    bool  // only its one reader touches it
+	refusal     error // likewise
+}
+
+var tooMany = []byte("-ERR max number of clients")
+
+// Read returns errors that say which server they are about. The first loss
+// makes the Client suspect every connection, before rueidis knows of it.
+func (n *netConn) Read(b []byte) (int, error) {
+	k, err := n.Conn.Read(b)
+	if k > 0 && !n.answered {
+		n.answered = true
+		if bytes.HasPrefix(b[:k], tooMany) {
+			// The server says so, then hangs up; rueidis shows a bare EOF.
+			n.refusal = &Error{Addr: n.addr, Kinds: []error{ErrNotConnected, ErrMaxClients}}
+		}
+	}
+	if err != nil {
+		err = n.lost(err)
+	}
+	return k, err
+}
+
+func (n *netConn) Write(b []byte) (int, error) {
+	k, err := n.Conn.Write(b)
+	if err != nil {
+		err = n.lost(err)
+	}
+	return k, err
+}
+
+func (n *netConn) lost(err error) error {
+	if n.refusal != nil {
+		return n.refusal
+	}
+	var kinds []error
+	if !n.established.Load() {
+		kinds = append([]error{ErrNotConnected}, kindsOf(err)...)
+	}
+	err = &Error{Addr: n.addr, Kinds: kinds, Err: err}
+	// A deadline is rueidis' own, and so is a Close: not losses.
+	if !n.sentinel && n.established.Load() && !n.closed.Load() && !errors.Is(err, os.ErrDeadlineExceeded) {
+		n.d.c.connLost(n.addr, err)
+	}
+	return err
+}
+
+// SetDeadline is called with the zero time when rueidis has ended the
+// handshake and begins to pipeline.
+func (n *netConn) SetDeadline(t time.Time) error {
+	if t.IsZero() && !n.established.Swap(true) {
+		n.d.succeeded(n.addr)
+	}
+	return n.Conn.SetDeadline(t)
+}
+
+// Close counts a connection that never finished its handshake as a failed
+// dial, so that a wrong password or a frozen server is not tried in a loop.
+func (n *netConn) Close() error {
+	if n.closed.Swap(true) {
+		return nil
+	}
+	n.d.mu.Lock()
+	delete(n.d.conns, n)
+	closed := n.d.closed
+	n.d.mu.Unlock()
+	if !closed && !n.established.Load() && time.Since(n.since) < 2*n.d.c.cfg.ConnectTimeout {
+		err := n.refusal
+		if err == nil {
+			err = &Error{Addr: n.addr, Kinds: []error{ErrNotConnected}, Err: errors.New("the handshake failed; the next attempt follows shortly")}
+		}
+		n.d.failed(n.addr, err)
+	}
+	return n.Conn.Close()
+}
+
+// RemoteAddr tells Config.Credentials' adapter whether this is a Sentinel.
+func (n *netConn) RemoteAddr() net.Addr { return nodeAddr{n.Conn.RemoteAddr(), n.sentinel} }
+
+type nodeAddr struct {
+	net.Addr
+	sentinel bool
+}

@@ -1,0 +1,131 @@
+package conn
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"sync"
+)
+
+// registry holds the Clients of Shared. It is the package's only variable
+// state.
+var registry = struct {
+	mu      sync.Mutex
+	entries map[[32]byte]*sharedEntry
+}{entries: map[[32]byte]*sharedEntry{}}
+
+// sharedEntry is one configuration's Client, or the attempt to open it.
+type sharedEntry struct {
+	key    [32]byte
+	refs   int
+	opened chan struct{} // closed when client and err are set
+	client *Client
+	err    error
+}
+
+// Shared returns the process's Client for this configuration, and opens it if
+// there is none. Each Shared must be followed by exactly one Close; the last one
+// closes the connection.
+//
+// Two Configs are the same when they mean the same, whether it was said by URL
+// or by fields, and carry the same *tls.Config and Observer. A Config with
+// Credentials or NewClient cannot be shared, as functions cannot be compared:
+// that is an *ArgumentError.
+func Shared(ctx context.Context, cfg Config) (*Client, error) {
+	key, err := fingerprint(cfg)
+	if err != nil {
+		return nil, err
+	}
+	registry.mu.Lock()
+	e := registry.entries[key]
+	if e != nil {
+		e.refs++
+		registry.mu.Unlock()
+		select {
+		case <-e.opened:
+		case <-ctx.Done():
+			e.drop()
+			return nil, ctx.Err()
+		}
+		if e.err != nil {
+			e.drop()
+			return nil, e.err
+		}
+		return e.client, nil
+	}
+	e = &sharedEntry{key: key, refs: 1, opened: make(chan struct{})}
+	registry.entries[key] = e
+	registry.mu.Unlock()
+
+	e.client, e.err = Open(ctx, cfg)
+	if e.err != nil {
+		registry.mu.Lock()
+		delete(registry.entries, key) // the next Shared tries anew
+		registry.mu.Unlock()
+	} else {
+		e.client.shared = e
+	}
+	close(e.opened)
+	return e.client, e.err
+}
+
+// drop gives back what a Shared took that returned an error. If it was the
+// last one waiting for a Client that did open, it closes it.
+func (e *sharedEntry) drop() {
+	go func() {
+		<-e.opened
+		if e.err == nil {
+			_ = e.client.Close(context.Background())
+		}
+	}()
+}
+
+// release counts a Close and reports whether it was the last.
+func (e *sharedEntry) release(*Client) bool {
+	registry.mu.Lock()
+	defer registry.mu.Unlock()
+	e.refs--
+	if e.refs > 0 {
+		return false
+	}
+	if registry.entries[e.key] == e {
+		delete(registry.entries, e.key)
+	}
+	return true
+}
+
+// fingerprint is the same for Configs that mean the same.
+func fingerprint(cfg Config) ([32]byte, error) {
+	r, err := cfg.resolve()
+	if err != nil {
+		return [32]byte{}, err
+	}
+	if cfg.Credentials != nil {
+		return [32]byte{}, configError("Credentials", "is a function, which cannot be compared: share the Client that Open returns yourself")
+	}
+	if cfg.NewClient != nil {
+		return [32]byte{}, configError("NewClient", "is a function, which cannot be compared: share the Client that Open returns yourself")
+	}
+	if cfg.Observer != nil && !isPointer(cfg.Observer) {
+		return [32]byte{}, configError("Observer", "is a %T: only a pointer can be compared", cfg.Observer)
+	}
+	tls := ""
+	if cfg.TLS != nil {
+		tls = fmt.Sprintf("%p", cfg.TLS)
+	} else if r.TLS != nil {
+		tls = "default"
+	}
+	text, err := json.Marshal([]any{
+		r.mode, r.Addrs, r.SentinelMaster, r.Username, r.Password, r.SentinelUsername, r.SentinelPassword, r.DB, r.KeyPrefix,
+		r.ClientName, tls, r.ConnectTimeout, r.CommandTimeout, r.ProbeInterval, r.ProbeTimeout, r.MaxRetries, r.MaxPending,
+		r.PoolSize, r.BufferBytes, r.Lazy, fmt.Sprintf("%p", cfg.Observer),
+	})
+	if err != nil {
+		return [32]byte{}, err
+	}
+	return sha256.Sum256(text), nil
+}
+
+func isPointer(o Observer) bool { return reflect.TypeOf(o).Kind() == reflect.Pointer }
