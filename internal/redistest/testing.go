@@ -61,3 +61,15 @@ func Main(m *testing.M, checks ...func() error) {
 	}
 	os.Exit(code)
 }
+
+// NewProxy starts a proxy in front of a server, and ends it with the test. It
+// reads the protocol unless the server speaks TLS.
+func NewProxy(tb testing.TB, s *Server) *Proxy {
+	tb.Helper()
+	p, err := StartProxy(s.port.addr(), s.opts.TLS != nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(p.Close)
+	return p
+}
