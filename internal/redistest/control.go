@@ -82,10 +82,10 @@ func (s *Server) end(ctx context.Context, how func(context.Context) error) error
 	if s.down {
 		return nil
 	}
-	if s.gate != nil {
-		// Without a server behind it the gate would accept and then reset, which
-		// is not how a dead server looks.
-		s.gate.suspend()
+	for _, p := range s.gates() {
+		// Without a server behind it a gate would accept and then reset, which is
+		// not how a dead server looks.
+		p.suspend()
 	}
 	if err := how(ctx); err != nil {
 		return err
@@ -108,10 +108,11 @@ func (s *Server) start(ctx context.Context) error {
 			return err
 		}
 		s.down = false
-		if s.gate != nil {
-			return s.gate.resume()
+		var errs []error
+		for _, p := range s.gates() {
+			errs = append(errs, p.resume())
 		}
-		return nil
+		return errors.Join(errs...)
 	})
 }
 
@@ -181,10 +182,11 @@ func (s *Server) Close() error {
 	// Cleaning up has to happen also when the caller's context is over.
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	if s.gate != nil {
-		s.gate.Close()
+	for _, p := range s.gates() {
+		p.Close()
 	}
 	err := s.run.remove(ctx)
 	s.port.release()
+	s.bus.release()
 	return err
 }

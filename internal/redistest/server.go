@@ -32,6 +32,9 @@ type Server struct {
 	sentinel bool
 	port     *port
 	gate     *Proxy // nil: clients connect directly
+	id       int    // in the network of a group
+	bus      *port  // of a cluster's node, and its gate
+	busGate  *Proxy
 	socket   string
 	run      runner
 	files    map[string][]byte
@@ -53,10 +56,15 @@ func StartServer(ctx context.Context, opts Options) (*Server, error) {
 	return s, s.launch(ctx)
 }
 
+// gates returns those that there are.
+func (s *Server) gates() []*Proxy {
+	return slices.DeleteFunc([]*Proxy{s.gate, s.busGate}, func(p *Proxy) bool { return p == nil })
+}
+
 // newServer prepares a server: its port, its files but the configuration, and
 // what will run it.
 func newServer(ctx context.Context, name string, opts Options, sentinel bool) (*Server, error) {
-	strict := opts.Version != ""
+	strict := opts.Version != "" || envServerSet()
 	opts, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
@@ -67,7 +75,7 @@ func newServer(ctx context.Context, name string, opts Options, sentinel bool) (*
 			return nil, err
 		}
 	}
-	s.run, err = newRunner(ctx, spec{version: opts.Version, strictVersion: strict || envServerSet(), sentinel: sentinel, socket: opts.Socket})
+	s.run, err = newRunner(ctx, spec{version: opts.Version, strictVersion: strict, sentinel: sentinel, socket: opts.Socket})
 	if err != nil {
 		return nil, err
 	}

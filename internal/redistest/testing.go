@@ -73,3 +73,34 @@ func NewProxy(tb testing.TB, s *Server) *Proxy {
 	tb.Cleanup(p.Close)
 	return p
 }
+
+// Sentinel starts a primary, two replicas and three Sentinels, and removes them
+// when the test ends.
+func Sentinel(tb testing.TB, opts Options) *Group {
+	tb.Helper()
+	return start(tb, TopologySentinel, opts)
+}
+
+// Cluster starts three primaries with a replica each, and removes them when the
+// test ends.
+func Cluster(tb testing.TB, opts Options) *Group {
+	tb.Helper()
+	return start(tb, TopologyCluster, opts)
+}
+
+// Default starts a group of the default topology, and removes it when the test
+// ends.
+func Default(tb testing.TB, opts Options) *Group {
+	tb.Helper()
+	return start(tb, "", opts)
+}
+
+func start(tb testing.TB, t Topology, opts Options) *Group {
+	tb.Helper()
+	g, err := StartGroup(tb.Context(), t, opts)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	closeWith(tb, g.Close)
+	return g
+}
