@@ -1,0 +1,6 @@
+// A user of lock alone, who so far has a package to import and nothing to call.
+package main
+
+import _ "github.com/relay-platform/redis/lock"
+
+func main() {}
