@@ -45,7 +45,7 @@ func hears(t *testing.T, c *Conn) bool {
 
 func TestProxyLatencyAndBandwidth(t *testing.T) {
 	t.Parallel()
-	p := NewProxy(t, SharedStandalone(t))
+	p := NewProxy(t, SharedStandalone(t, Options{}))
 	c := through(t, p)
 	ask(t, c, "PING")
 
@@ -77,7 +77,7 @@ func TestProxyLatencyAndBandwidth(t *testing.T) {
 
 func TestProxyResetAndRefuse(t *testing.T) {
 	t.Parallel()
-	p := NewProxy(t, SharedStandalone(t))
+	p := NewProxy(t, SharedStandalone(t, Options{}))
 	c := through(t, p)
 	ask(t, c, "PING")
 	if n := p.Reset(); n != 1 {
@@ -103,7 +103,7 @@ func TestProxyResetAndRefuse(t *testing.T) {
 
 func TestProxyBlackholeHoldsAndDelivers(t *testing.T) {
 	t.Parallel()
-	s := SharedStandalone(t)
+	s := SharedStandalone(t, Options{})
 	for name, direction := range map[string]Direction{"up": Up, "down": Down, "both": Both} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -135,7 +135,7 @@ func TestProxyBlackholeHoldsAndDelivers(t *testing.T) {
 
 func TestProxySwallowsReply(t *testing.T) {
 	t.Parallel()
-	s := SharedStandalone(t)
+	s := SharedStandalone(t, Options{})
 	p := NewProxy(t, s)
 
 	do(t, s, "DEL", "swallow:a", "swallow:b")
@@ -233,7 +233,7 @@ func TestProxyMatchesRepliesAroundPushes(t *testing.T) {
 
 func TestProxyLetsThroughWhatItCannotRead(t *testing.T) {
 	t.Parallel()
-	p := NewProxy(t, SharedStandalone(t))
+	p := NewProxy(t, SharedStandalone(t, Options{}))
 	c := through(t, p)
 	if got := ask(t, c, "SUBSCRIBE", "a", "b"); got.([]any)[1] != "a" { // RESP2
 		t.Errorf("got %v", got)
