@@ -31,47 +31,102 @@ const (
 // when every primary has answered a probe that was sent afterwards: replies
 // come in order, so the abandoned commands are gone by then. While it is shut,
 // calls run on a goroutine each, bounded by Config.MaxPending, and the caller
-// stops waiting at its deadline.
+// stops waiting at its deadline. Where there is one primary, a call also waits,
+// unsent, until its ring has a place: what cannot be sent in time is then known
+// not to have been sent, and a server that goes on after a freeze is not hit by
+// thousands of commands whose callers are gone. In a cluster we do not know
+// which node's ring a command goes to, and one frozen node must not keep calls
+// from the others, so there the goroutine waits inside rueidis.
 //
 // The races: (1) calls that entered while the gateway was open and are given
-// up later keep their places, but they are counted in calls until suspect has
-// shut the gateway, so no more than ringSize-headroom places are ever taken by
-// direct calls. (2) The prober opens the gateway while a call is being given
-// up: it compares the generation before and after, and suspect raises the
-// generation before it shuts, so one of the two leaves it shut. (3) A
-// connection breaks between a caller's look and its call: the broken
-// connection fails the call at once, and only a call that finds rueidis
-// already dialling waits, for at most the connect time-out; the window is the
-// few instructions between two loads.
+// up later keep their places, but giveUp counts them as abandoned before they
+// stop counting as direct, so the sum never misses one. (2) The prober opens
+// the gateway while a call is being given up: it compares the generation before
+// and after, and suspect raises the generation before it shuts, so one of the
+// two leaves it shut. (3) A connection breaks between a caller's look and its
+// call: the broken connection fails the call at once, and only a call that
+// finds rueidis already dialling waits, for at most the connect time-out; the
+// window is the few instructions between two loads.
 type gateway struct {
-	calls      atomic.Int64 // calls under way, direct or not
+	direct     atomic.Int64 // calls made directly, under way
+	indirect   atomic.Int64 // other calls under way
+	sending    atomic.Int64 // of these, those inside rueidis
+	abandoned  atomic.Int64 // commands given up since an answered probe was sent
 	open       atomic.Bool
 	generation atomic.Uint64 // raised at each suspicion
 	closed     atomic.Bool
+	oneRing    bool
 	pending    chan struct{} // one place for each goroutine of a call that is not direct
-	drained    chan struct{} // buffered: calls became 0 after shut
+	room       chan struct{} // buffered: there may be a place in the ring; whoever takes it tries
+	drained    chan struct{} // buffered: no call is under way after shut
 }
 
-func newGateway(maxPending int) gateway {
-	return gateway{pending: make(chan struct{}, maxPending), drained: make(chan struct{}, 1)}
+func newGateway(mode Mode, maxPending int) gateway {
+	return gateway{
+		oneRing: mode != ModeCluster,
+		pending: make(chan struct{}, maxPending),
+		room:    make(chan struct{}, 1),
+		drained: make(chan struct{}, 1),
+	}
 }
 
-func (g *gateway) enter() (direct, ok bool) {
-	n := g.calls.Add(1)
+// most is how many commands may be in a ring on behalf of calls.
+const most = ringSize - headroom
+
+// enterDirect reports whether a call may be made directly. leaveDirect must
+// follow if so, and must not otherwise.
+func (g *gateway) enterDirect() bool {
+	if g.direct.Add(1) <= most && g.open.Load() {
+		return true
+	}
+	g.leaveDirect()
+	return false
+}
+
+func (g *gateway) leaveDirect() {
+	if g.direct.Add(-1) == 0 && g.closed.Load() {
+		g.signal(g.drained)
+	}
+}
+
+func (g *gateway) enterIndirect() bool {
+	g.indirect.Add(1)
 	if g.closed.Load() {
-		g.leave()
-		return false, false
+		g.leaveIndirect()
+		return false
 	}
-	return n <= ringSize-headroom && g.open.Load(), true
+	return true
 }
 
-func (g *gateway) leave() {
-	if g.calls.Add(-1) == 0 && g.closed.Load() {
-		select {
-		case g.drained <- struct{}{}:
-		default:
-		}
+func (g *gateway) leaveIndirect() {
+	if g.indirect.Add(-1) == 0 && g.closed.Load() {
+		g.signal(g.drained)
 	}
+}
+
+func (g *gateway) calls() int64 { return g.direct.Load() + g.indirect.Load() }
+
+func (g *gateway) signal(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// tryRoom takes a place in the ring, if there is one or it does not matter.
+func (g *gateway) tryRoom() bool {
+	n := g.sending.Add(1)
+	if !g.oneRing || g.open.Load() || n+g.direct.Load()+g.abandoned.Load() <= most {
+		g.signal(g.room) // there may be more: the next one tries
+		return true
+	}
+	g.sending.Add(-1)
+	return false
+}
+
+func (g *gateway) leaveRoom() {
+	g.sending.Add(-1)
+	g.signal(g.room)
 }
 
 func (g *gateway) suspect() {
@@ -79,15 +134,17 @@ func (g *gateway) suspect() {
 	g.open.Store(false)
 }
 
-// reopen opens the gateway if nothing was suspected since generation.
-func (g *gateway) reopen(generation uint64) {
-	if g.generation.Load() != generation {
-		return
+// answered is called when every primary has answered a probe. generation and
+// abandoned are what they were before it was sent.
+func (g *gateway) answered(generation uint64, abandoned int64) {
+	g.abandoned.Add(-abandoned)
+	if g.generation.Load() == generation {
+		g.open.Store(true)
+		if g.generation.Load() != generation {
+			g.open.Store(false)
+		}
 	}
-	g.open.Store(true)
-	if g.generation.Load() != generation {
-		g.open.Store(false)
-	}
+	g.signal(g.room)
 }
 
 func (g *gateway) shut() {
@@ -126,21 +183,17 @@ func (c *Client) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisRes
 
 func (c *Client) do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
 	op := cmd.Commands()[0] // rueidis recycles the slice, not the string
-	direct, ok := c.gate.enter()
-	if !ok {
-		return rueidis.NewErrorResult(&Error{Op: op, Kinds: []error{ErrClosed}})
-	}
-	defer c.gate.leave()
 	if err := ctx.Err(); err != nil {
 		return rueidis.NewErrorResult(notSent(op, err))
 	}
 	var res rueidis.RedisResult
-	if direct && !cmd.IsBlock() {
+	if !cmd.IsBlock() && c.gate.enterDirect() {
 		cctx, call, stop := c.bound(ctx)
 		res = c.raw.Load().Do(cctx, cmd)
 		if res.NonRedisError() != nil && cctx.Err() != nil {
-			c.giveUp()
+			c.giveUp(1)
 		}
+		c.gate.leaveDirect()
 		c.unbound(call, stop)
 	} else {
 		var err error
@@ -170,11 +223,6 @@ func (c *Client) DoMulti(ctx context.Context, cmds ...rueidis.Completed) []rueid
 const opPipeline = "pipeline"
 
 func (c *Client) doMulti(ctx context.Context, cmds []rueidis.Completed) []rueidis.RedisResult {
-	direct, ok := c.gate.enter()
-	if !ok {
-		return failAll(len(cmds), &Error{Op: opPipeline, Kinds: []error{ErrClosed}})
-	}
-	defer c.gate.leave()
 	if err := ctx.Err(); err != nil {
 		return failAll(len(cmds), notSent(opPipeline, err))
 	}
@@ -188,12 +236,13 @@ func (c *Client) doMulti(ctx context.Context, cmds []rueidis.Completed) []rueidi
 			Err: errors.New("commands without a key cannot be sent together with commands of several slots: send them apart")})
 	}
 	var res []rueidis.RedisResult
-	if direct && !block && len(cmds) < rueidis.DefaultBlockingPipeline {
+	if !block && len(cmds) < rueidis.DefaultBlockingPipeline && c.gate.enterDirect() {
 		cctx, call, stop := c.bound(ctx)
 		res = c.raw.Load().DoMulti(cctx, cmds...)
 		if cctx.Err() != nil {
-			c.giveUp()
+			c.giveUp(1)
 		}
+		c.gate.leaveDirect()
 		c.unbound(call, stop)
 	} else {
 		var err error
@@ -246,9 +295,11 @@ func (c *Client) unbound(call *callContext, stop func() bool) {
 	}
 }
 
-// giveUp notes that a command was left in a ring.
-func (c *Client) giveUp() {
+// giveUp notes that a call ended before its reply came, and left n commands in
+// a ring.
+func (c *Client) giveUp(n int64) {
 	c.stats.timeouts.Add(1)
+	c.gate.abandoned.Add(n)
 	c.suspect()
 }
 
@@ -256,25 +307,20 @@ func (c *Client) giveUp() {
 // context ends first.
 func offload[T any](ctx context.Context, c *Client, op string, write bool, run func(context.Context, rueidis.Client) T) (T, error) {
 	var none T
+	if !c.gate.enterIndirect() {
+		return none, &Error{Op: op, Kinds: []error{ErrClosed}}
+	}
+	defer c.gate.leaveIndirect()
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.cfg.CommandTimeout)
 		defer cancel()
 	}
-	select {
-	case c.gate.pending <- struct{}{}:
-	default:
-		select {
-		case c.gate.pending <- struct{}{}:
-		case <-c.ctx.Done():
-			return none, &Error{Op: op, Kinds: []error{ErrClosed}}
-		case <-ctx.Done():
-			return none, notSent(op, fmt.Errorf("%d calls are waiting already (Config.MaxPending): %w", cap(c.gate.pending), ctx.Err()))
-		}
-	}
 	raw, err := c.await(ctx, op)
 	if err != nil {
-		<-c.gate.pending
+		return none, err
+	}
+	if err := c.takePlaces(ctx, op); err != nil {
 		return none, err
 	}
 	type outcome struct {
@@ -286,6 +332,11 @@ func offload[T any](ctx context.Context, c *Client, op string, write bool, run f
 		var o outcome
 		defer func() {
 			o.panic = recover() // a misuse of the builder: the caller's, not ours
+			if ctx.Err() != nil {
+				// Counted before its place in the ring is given back.
+				c.giveUp(1)
+			}
+			c.gate.leaveRoom()
 			<-c.gate.pending
 			done <- o
 		}()
@@ -301,9 +352,37 @@ func offload[T any](ctx context.Context, c *Client, op string, write bool, run f
 		}
 		return o.res, nil
 	case <-ctx.Done():
-		c.giveUp()
 		return none, c.callError(op, write, ctx.Err())
 	}
+}
+
+// takePlaces waits for a goroutine's place and for one in the ring.
+func (c *Client) takePlaces(ctx context.Context, op string) error {
+	g := &c.gate
+	select {
+	case g.pending <- struct{}{}:
+	default:
+		select {
+		case g.pending <- struct{}{}:
+		case <-c.ctx.Done():
+			return &Error{Op: op, Kinds: []error{ErrClosed}}
+		case <-ctx.Done():
+			return notSent(op, fmt.Errorf("%d calls are waiting already (Config.MaxPending): %w", cap(g.pending), ctx.Err()))
+		}
+	}
+	for !g.tryRoom() {
+		select {
+		case <-g.room:
+			continue
+		case <-c.ctx.Done():
+			<-g.pending
+			return &Error{Op: op, Kinds: []error{ErrClosed}}
+		case <-ctx.Done():
+			<-g.pending
+			return notSent(op, fmt.Errorf("not sent, as the server is not answering: %w", ctx.Err()))
+		}
+	}
+	return nil
 }
 
 // notSent is the error of a call whose context ended before it was sent.

@@ -107,7 +107,7 @@ func newClient(r resolved) (*Client, error) {
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.dialer = dialer{c: c, gates: map[string]*gate{}, conns: map[*netConn]struct{}{}}
 	c.states.panics = func() { c.stats.listenerPanics.Add(1) }
-	c.gate = newGateway(r.MaxPending)
+	c.gate = newGateway(r.mode, r.MaxPending)
 	c.contexts = newCallPool(time.Now())
 	b, err := newBuilder(r.mode)
 	if err != nil {
@@ -125,7 +125,7 @@ func (c *Client) begin() { c.start.Do(func() { close(c.started) }) }
 // openTimeout says what kept Open from connecting in time.
 func (c *Client) openTimeout(cause error) error {
 	if errs := c.dialer.lastErrors(); len(errs) > 0 {
-		return &Error{Op: "open", Kinds: []error{ErrNotConnected, ErrTimeout}, Err: errors.Join(append(errs, cause)...)}
+		return &Error{Op: "open", Kinds: []error{ErrNotConnected, ErrTimeout}, Err: append(errs, cause)}
 	}
 	return &Error{Op: "open", Kinds: []error{ErrNotConnected, ErrTimeout}, Err: fmt.Errorf(
 		"%v did not answer within %v: is it frozen, unreachable, or no Redis? %w", c.cfg.Addrs, c.cfg.ConnectTimeout, cause)}
@@ -228,7 +228,7 @@ func (c *Client) Close(ctx context.Context) error {
 // drain waits for the calls under way.
 func (c *Client) drain(ctx context.Context) error {
 	for {
-		n := c.gate.calls.Load()
+		n := c.gate.calls()
 		if n == 0 {
 			return nil
 		}
@@ -271,13 +271,14 @@ func (c *Client) awaitListeners(ctx context.Context) error {
 	case <-done:
 		return nil
 	case <-ctx.Done():
-		// Closing from inside a listener, or a listener that hangs: not ours
-		// to wait for.
-		select {
-		case <-done:
-			return nil
-		default:
-			return fmt.Errorf("conn: close: a state listener has not returned: %w", ctx.Err())
-		}
+	}
+	// ctx may have ended long ago; a listener that works still gets its chance.
+	grace := time.NewTimer(100 * time.Millisecond)
+	defer grace.Stop()
+	select {
+	case <-done:
+		return nil
+	case <-grace.C:
+		return fmt.Errorf("conn: close: a state listener has not returned: %w", ctx.Err())
 	}
 }

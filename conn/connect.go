@@ -2,6 +2,7 @@ package conn
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -16,7 +17,14 @@ func (c *Client) connect() (rueidis.Client, error) {
 	if newClient == nil {
 		newClient = rueidis.NewClient
 	}
-	return newClient(c.option())
+	client, err := newClient(c.option())
+	if client != nil && c.cfg.mode == ModeCluster && client.Mode() != rueidis.ClientModeCluster {
+		// With one address rueidis falls back to a standalone client.
+		client.Close()
+		return nil, &Error{Addr: c.someAddr(), Kinds: []error{ErrNotConnected, ErrWrongMode}, Err: errors.New(
+			"the server is not part of a cluster: leave Config.Mode empty, or set it to standalone")}
+	}
+	return client, err
 }
 
 // option is how this package uses rueidis.

@@ -6,9 +6,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -62,7 +65,11 @@ func (d *dialer) dial(ctx context.Context, addr string, nd *net.Dialer, cfg *tls
 		return nil, err
 	}
 	d.c.stats.dials.Add(1)
-	ctx, cancel := context.WithTimeout(ctx, d.c.cfg.ConnectTimeout)
+	// A little less than the connect time-out, so that Open can still say what
+	// became of the attempt.
+	limit := d.c.cfg.ConnectTimeout
+	limit -= min(limit/10, 100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	stop := context.AfterFunc(d.c.ctx, cancel) // Close ends a dial under way
 	defer stop()
@@ -96,10 +103,11 @@ func connect(ctx context.Context, addr string, nd *net.Dialer, cfg *tls.Config) 
 	tc := tls.Client(raw, tlsFor(cfg, addr))
 	if err := tc.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()
-		if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, os.ErrDeadlineExceeded) {
-			err = &Error{Kinds: []error{ErrTLS}, Err: err}
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
+			// A Redis without TLS takes the handshake for an unfinished command.
+			err = fmt.Errorf("no answer to the TLS handshake: does this port speak TLS? %w", err)
 		}
-		return nil, err
+		return nil, &Error{Kinds: []error{ErrTLS}, Err: err}
 	}
 	return tc, nil
 }
@@ -123,8 +131,7 @@ func (d *dialer) explain(addr string, err error) error {
 	var known *Error
 	if errors.As(err, &known) {
 		err = known.Err
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	} else if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("no connection within %v: is the address right, and does a firewall let it through? %w", d.c.cfg.ConnectTimeout, err)
 	}
 	return &Error{Addr: addr, Kinds: kinds, Err: err}
@@ -151,17 +158,30 @@ func (d *dialer) succeeded(addr string) {
 }
 
 // lastErrors returns what is known of the addresses that could not be reached.
-func (d *dialer) lastErrors() []error {
+func (d *dialer) lastErrors() errorList {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var errs []error
-	for _, g := range d.gates {
-		if g.last != nil {
+	var errs errorList
+	for _, addr := range slices.Sorted(maps.Keys(d.gates)) {
+		if g := d.gates[addr]; g.last != nil {
 			errs = append(errs, g.last)
 		}
 	}
 	return errs
 }
+
+// errorList is errors.Join on one line, fit for a log.
+type errorList []error
+
+func (l errorList) Error() string {
+	texts := make([]string, len(l))
+	for i, err := range l {
+		texts[i] = strings.TrimPrefix(err.Error(), "conn: ")
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (l errorList) Unwrap() []error { return l }
 
 func (d *dialer) open() int {
 	d.mu.Lock()
@@ -229,11 +249,11 @@ func (n *netConn) lost(err error) error {
 	if n.refusal != nil {
 		return n.refusal
 	}
-	var kinds []error
+	e := &Error{Op: "connection lost", Addr: n.addr, Err: err}
 	if !n.established.Load() {
-		kinds = append([]error{ErrNotConnected}, kindsOf(err)...)
+		e.Op, e.Kinds = "handshake", append([]error{ErrNotConnected}, kindsOf(err)...)
 	}
-	err = &Error{Addr: n.addr, Kinds: kinds, Err: err}
+	err = e
 	// A deadline is rueidis' own, and so is a Close: not losses.
 	if !n.sentinel && n.established.Load() && !n.closed.Load() && !errors.Is(err, os.ErrDeadlineExceeded) {
 		n.d.c.connLost(n.addr, err)

@@ -117,7 +117,10 @@ func (e *Error) Error() string {
 		b.WriteString(strings.TrimPrefix(k.Error(), "conn: "))
 	}
 	if e.Addr != "" {
-		fmt.Fprintf(&b, " (%s)", e.Addr)
+		if len(e.Kinds) > 0 {
+			b.WriteByte(' ')
+		}
+		fmt.Fprintf(&b, "(%s)", e.Addr)
 	}
 	if e.Err != nil {
 		if len(e.Kinds) > 0 || e.Addr != "" {
@@ -183,23 +186,21 @@ var replyKinds = map[string]error{
 	"WRONGTYPE": ErrWrongType, "MOVED": ErrWrongMode, "ASK": ErrWrongMode,
 }
 
-// kindOfReply returns the sentinel of an error reply, or nil. A script that
-// was stopped by an error of redis.call carries it after "ERR " (Redis 7.0
-// keeps the code, older servers do not), so only the first word counts.
+// kindOfReply returns the sentinel of an error reply, or nil. rueidis takes
+// "ERR " off the text. Scripts pass on the errors of what they call with the
+// code in front, so that they need no case of their own.
 func kindOfReply(msg string) error {
-	word, rest, _ := strings.Cut(msg, " ")
+	msg = strings.TrimPrefix(msg, "ERR ")
+	word, _, _ := strings.Cut(msg, " ")
 	if k := replyKinds[word]; k != nil {
 		return k
 	}
-	if word != "ERR" {
-		return nil
-	}
 	switch {
-	case strings.HasPrefix(rest, "max number of clients reached"), strings.HasPrefix(rest, "max number of clients + cluster"):
+	case strings.HasPrefix(msg, "max number of clients"):
 		return ErrMaxClients
-	case strings.HasPrefix(rest, "AUTH "), strings.HasPrefix(rest, "Client sent AUTH, but no password"), strings.HasPrefix(rest, "invalid password"):
+	case strings.HasPrefix(msg, "AUTH "), strings.HasPrefix(msg, "Client sent AUTH, but no password"), strings.HasPrefix(msg, "invalid password"):
 		return ErrAuth
-	case strings.Contains(rest, "cluster support disabled"):
+	case strings.Contains(msg, "cluster support disabled"), strings.HasPrefix(msg, "unknown command 'SENTINEL'"):
 		return ErrWrongMode
 	}
 	return nil
@@ -257,7 +258,11 @@ func (c *Client) callError(op string, write bool, err error) error {
 		return &Error{Op: op, Addr: known.Addr, Kinds: known.Kinds, Err: known.Err}
 	case errors.Is(err, rueidis.ErrClosing):
 		if c.closing.Load() {
-			return &Error{Op: op, Kinds: []error{ErrClosed}}
+			kinds := []error{ErrClosed}
+			if write {
+				kinds = append(kinds, ErrUnknownOutcome) // Close cut it off
+			}
+			return &Error{Op: op, Kinds: kinds}
 		}
 		// A Sentinel switch closes the old primary's connection.
 		return &Error{Op: op, Kinds: unknownIf(write, ErrNotConnected), Err: err}

@@ -56,6 +56,7 @@ type prober struct {
 type question struct {
 	done     chan struct{}
 	answered atomic.Bool
+	late     atomic.Bool          // nobody waits any more: the answer is to wake the prober
 	msg      rueidis.RedisMessage // this and err: written before done is closed
 	err      error
 }
@@ -107,7 +108,7 @@ func (p *prober) pause() time.Duration {
 func (p *prober) round() {
 	c := p.c
 	c.stats.probes.Add(1)
-	generation := c.gate.generation.Load()
+	generation, abandoned := c.gate.generation.Load(), c.gate.abandoned.Load()
 	if lost := c.lost.Swap(nil); lost != nil && p.matters(lost.addr) {
 		c.states.set(Reconnecting, lost.err)
 	}
@@ -120,7 +121,7 @@ func (p *prober) round() {
 		c.last.Store(nil)
 		c.states.set(Connected, nil)
 		if fresh {
-			c.gate.reopen(generation)
+			c.gate.answered(generation, abandoned)
 		}
 		c.first.end(nil)
 		return
@@ -180,29 +181,27 @@ func (p *prober) connectAndAsk() (fresh bool, err error) {
 	return p.askOne(raw.Client)
 }
 
-// askOne asks the only primary there is. HELLO also tells its role and mode;
-// it is asked after a failure, and always behind Sentinels, where a primary
-// that was demoted goes on answering.
+// askOne asks the only primary there is. PING decides whether it serves; HELLO,
+// which a server answers even while it is loading, tells its role and mode. It
+// is asked after a failure, and always behind Sentinels, where a primary that
+// was demoted goes on answering.
 func (p *prober) askOne(raw rueidis.Client) (bool, error) {
 	c := p.c
-	full := c.State() != Connected || c.cfg.mode == ModeSentinel
-	msg, fresh, err := p.ask("", raw, func() rueidis.Completed {
-		if full {
-			return c.builder.Arbitrary("HELLO").Build()
-		}
-		return c.builder.Ping().Build()
-	})
-	if err != nil && full && unknownHello(err) {
-		full = false
-		_, fresh, err = p.ask("", raw, func() rueidis.Completed { return c.builder.Ping().Build() })
+	_, fresh, err := p.ask("ping", raw, func() rueidis.Completed { return c.builder.Ping().Build() })
+	if err = c.probeError(err); err != nil {
+		return fresh, err
 	}
-	if err != nil {
-		return fresh, c.probeError(err)
+	if c.State() == Connected && c.cfg.mode != ModeSentinel {
+		return fresh, nil
 	}
-	if full {
-		return fresh, c.checkHello(msg)
+	msg, freshHello, err := p.ask("hello", raw, func() rueidis.Completed { return c.builder.Arbitrary("HELLO").Build() })
+	if _, isReply := rueidis.IsRedisErr(err); isReply {
+		return fresh, nil // unknown or forbidden: it does answer, though
 	}
-	return fresh, nil
+	if err = c.probeError(err); err != nil {
+		return fresh, err
+	}
+	return fresh && freshHello, c.checkHello(msg)
 }
 
 // checkHello compares what a server says of itself with the configuration.
@@ -228,23 +227,18 @@ func (c *Client) checkHello(msg rueidis.RedisMessage) error {
 	return nil
 }
 
-func unknownHello(err error) bool {
-	reply, ok := rueidis.IsRedisErr(err)
-	return ok && kindOfReply(reply.Error()) != ErrLoading
-}
-
 // ask puts a question to one node and waits for the answer.
 func (p *prober) ask(addr string, node rueidis.Client, cmd func() rueidis.Completed) (rueidis.RedisMessage, bool, error) {
 	return p.start(addr, node, cmd)()
 }
 
 // start puts a question to one node and returns a function that waits for the
-// answer, for at most the probe time-out. A question that rueidis is still
-// stuck with is not asked again, so that a dead server does not collect
+// answer, for at most the probe time-out. The question itself stays for as long
+// as the connection does, so that a server that goes on is noticed at once, and
+// is not asked again meanwhile, so that a dead one does not collect
 // goroutines; fresh is then false. Only the prober's goroutine may call start;
 // what it returns may be called on any.
 func (p *prober) start(name string, node rueidis.Client, cmd func() rueidis.Completed) (wait func() (_ rueidis.RedisMessage, fresh bool, _ error)) {
-	ctx, cancel := context.WithTimeout(context.WithValue(p.c.ctx, probeKey{}, true), p.c.cfg.ProbeTimeout)
 	q := p.asking[name]
 	fresh := q == nil || q.answered.Load()
 	if fresh {
@@ -253,18 +247,29 @@ func (p *prober) start(name string, node rueidis.Client, cmd func() rueidis.Comp
 		p.running.Add(1)
 		go func() {
 			defer p.running.Done()
+			ctx := context.WithValue(p.c.ctx, probeKey{}, true)
 			q.msg, q.err = node.Do(ctx, cmd()).ToMessage()
 			q.answered.Store(true)
 			close(q.done)
+			if q.late.Load() {
+				p.c.kick()
+			}
 		}()
 	}
 	return func() (rueidis.RedisMessage, bool, error) {
-		defer cancel()
+		timer := time.NewTimer(p.c.cfg.ProbeTimeout)
+		defer timer.Stop()
 		select {
 		case <-q.done:
 			return q.msg, fresh, q.err
-		case <-ctx.Done():
-			return rueidis.RedisMessage{}, false, ctx.Err()
+		case <-timer.C:
+		}
+		q.late.Store(true)
+		select {
+		case <-q.done: // between the two lines above: nobody will kick
+			return q.msg, fresh, q.err
+		default:
+			return rueidis.RedisMessage{}, false, context.DeadlineExceeded
 		}
 	}
 }
@@ -272,6 +277,9 @@ func (p *prober) start(name string, node rueidis.Client, cmd func() rueidis.Comp
 // probeError sorts the failure of a probe. An error reply is an answer, unless
 // it says that the server cannot serve.
 func (c *Client) probeError(err error) error {
+	if err == nil {
+		return nil
+	}
 	if reply, ok := rueidis.IsRedisErr(err); ok {
 		switch k := kindOfReply(reply.Error()); k {
 		case ErrLoading, ErrAuth, ErrMaxClients, ErrMasterDown, ErrClusterDown, ErrBusy:
@@ -288,7 +296,11 @@ func (c *Client) probeError(err error) error {
 // openError is what Open returns for an attempt that failed.
 func (c *Client) openError(err error) error {
 	var known *Error
+	all := c.dialer.lastErrors()
 	if errors.As(err, &known) {
+		if len(all) > 1 {
+			return &Error{Op: "open", Kinds: known.Kinds, Err: all}
+		}
 		return &Error{Op: "open", Addr: known.Addr, Kinds: known.Kinds, Err: known.Err}
 	}
 	if reply, ok := rueidis.IsRedisErr(err); ok {
@@ -300,8 +312,8 @@ func (c *Client) openError(err error) error {
 	}
 	kinds := []error{ErrNotConnected}
 	kinds = append(kinds, kindsOf(err)...)
-	if all := c.dialer.lastErrors(); len(all) > 1 {
-		err = errors.Join(all...)
+	if len(all) > 0 {
+		err = append(all, err)
 	}
 	return &Error{Op: "open", Addr: c.someAddr(), Kinds: kinds, Err: err}
 }

@@ -24,7 +24,7 @@ type counters struct {
 // Stats returns the counters.
 func (c *Client) Stats() Stats {
 	return Stats{
-		Calls:          c.gate.calls.Load(),
+		Calls:          c.gate.calls(),
 		Pending:        int64(len(c.gate.pending)),
 		Conns:          int64(c.dialer.open()),
 		Timeouts:       c.stats.timeouts.Load(),

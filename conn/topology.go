@@ -138,8 +138,7 @@ func clusterState(addr string, msg rueidis.RedisMessage) error {
 // the slot has moved.
 func (p *prober) nudge(raw rueidis.Client, slot int) {
 	key := p.c.keyInSlot(slot)
-	wait := p.start("nudge", raw, func() rueidis.Completed { return raw.B().Exists().Key(key).Build() })
-	go func() { _, _, _ = wait() }() // releases its context
+	p.start("nudge", raw, func() rueidis.Completed { return raw.B().Exists().Key(key).Build() })
 }
 
 // keyInSlot returns a key with the Client's prefix that belongs to slot.
