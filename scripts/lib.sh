@@ -69,27 +69,43 @@ apt_get() {
 }
 
 # step runs a named part of a longer job, and prints how long it took. The
-# command runs in the caller's shell, so that set -e ends the job when it fails.
+# command runs in the caller's shell, so that set -e ends the job when it fails;
+# summary, on EXIT, then names the step.
 STEPS=()
 step() {
-	local name=$1 start=$SECONDS
+	CURRENT_STEP=$1 STEP_START=$SECONDS
 	shift
-	CURRENT_STEP=$name
-	printf '\n=== %s\n' "$name"
+	printf '\n=== %s\n' "$CURRENT_STEP"
 	"$@"
-	STEPS+=("$(printf '%5ds  %s' $((SECONDS - start)) "$name")")
-	printf -- '--- %s: done in %ds\n' "$name" $((SECONDS - start))
+	step_ended "ok  "
+}
+
+# try is step for a part whose failure does not keep the next from running: the
+# command must report by its status alone, since set -e does not hold inside.
+try() {
+	CURRENT_STEP=$1 STEP_START=$SECONDS
+	shift
+	printf '\n=== %s\n' "$CURRENT_STEP"
+	if "$@"; then step_ended "ok  "; else
+		step_ended FAIL
+		TRY_FAILED=1
+	fi
+}
+
+step_ended() {
+	STEPS+=("$(printf '%s %5ds  %s' "$1" $((SECONDS - STEP_START)) "$CURRENT_STEP")")
+	printf -- '--- %s %s: %ds\n' "$1" "$CURRENT_STEP" $((SECONDS - STEP_START))
 	CURRENT_STEP=
 }
 
-# summary prints what step recorded, and which step failed: for a trap on EXIT.
+# summary prints what the steps of job $1 recorded, and exits with status $2, or
+# with 1 if a try failed: for a trap on EXIT.
 summary() {
-	local status=$?
+	local status=$2
+	[ -z "${CURRENT_STEP:-}" ] || step_ended FAIL
+	[ "$status" -ne 0 ] || status=${TRY_FAILED:-0}
 	printf '\n'
-	[ ${#STEPS[@]} -eq 0 ] || printf '  ok   %s\n' "${STEPS[@]}"
-	if [ $status -ne 0 ]; then
-		printf '  FAIL         %s (exit %d)\n' "${CURRENT_STEP:-before the first step}" $status
-	fi
-	printf '%s: %s after %ds\n' "$1" "$([ $status -eq 0 ] && echo passed || echo FAILED)" $SECONDS
-	return $status
+	[ ${#STEPS[@]} -eq 0 ] || printf '  %s\n' "${STEPS[@]}"
+	printf '%s: %s after %ds\n' "$1" "$([ "$status" -eq 0 ] && echo passed || echo FAILED)" $SECONDS
+	exit "$status"
 }

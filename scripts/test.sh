@@ -1,27 +1,30 @@
 #!/usr/bin/env bash
 # test.sh runs every test of the workspace: units, the integration tests on the
-# default server, the same on every server and topology of the matrix, and the
-# ones that measure time, without the race detector, which would be measured too.
+# default server, the same on every server and topology of the matrix, and once
+# more, without the race detector, those that measure time: under it they allow
+# for what it costs, here they hold to what is promised.
 #
 #   scripts/test.sh [unit] [integration] [matrix] [timing]    default: all four
 #
 #   MATRIX         cells to run, "server/topology …"; default: all nine but the
 #                  one that the integration phase ran
+#   MATRIX_RUN     tests that the matrix runs; default: all
 #   MATRIX_SKIP    tests left out in a cell that does not run faults
 #   FAULT_CELLS    cells that run the fault tests as well: one a topology, since
 #                  a fault is the client's to survive, whatever the version
 #   RUN            only tests that match, in the unit and integration phases
-#   TIMING_RUN     tests that hold only without the race detector
+#   TIMING_RUN     tests that measure time, by their names
 #
-# Every phase ends with what ran, and with each test that was skipped. A phase
-# in which nothing ran has failed.
+# Every phase ends with what ran, and names each test that failed or was skipped.
+# A phase in which nothing ran has failed.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 : "${FAULT_CELLS:=redis:8.0/sentinel redis:8.0/cluster}"
-: "${MATRIX_SKIP:=^TestFault|Timing}"
-: "${TIMING_RUN:=Timing}"
+: "${MATRIX_RUN:=}"
+: "${MATRIX_SKIP:=^TestFault}"
+: "${TIMING_RUN:=Timing|Deadline}"
 : "${RUN:=}"
 
 default_cell=redis:8.0/standalone
@@ -47,27 +50,27 @@ mkdir -p internal/tools/bin
 GOWORK=off go -C internal/tools build -o bin/ ./testreport
 
 # gotest runs go test and reports: the runner's own lines, everything that a
-# failed test printed, the figures that tests measured, and a count at the end.
-gotest() {
-	go test -json -count=1 "$@" | "$reporter"
-}
+# failed test printed, and a count at the end; with_figures also what the tests
+# that passed logged, which is what they measured.
+gotest() { go test -json -count=1 "$@" | "$reporter"; }
+with_figures() { go test -json -count=1 "$@" | "$reporter" -logs; }
 
 unit() {
 	local packages=()
 	for module in $(workspace_modules); do
 		[ "$module" = integration ] || ! has_go_files "$module" || packages+=("./$module/...")
 	done
-	gotest -race -timeout 5m ${RUN:+-run "$RUN"} -skip "$TIMING_RUN" "${packages[@]}"
+	gotest -race -timeout 5m ${RUN:+-run "$RUN"} "${packages[@]}"
 }
 
 integration() {
-	gotest -race -timeout 8m ${RUN:+-run "$RUN"} -skip "$TIMING_RUN" ./integration
+	with_figures -race -timeout 8m ${RUN:+-run "$RUN"} ./integration
 }
 
 cell() {
-	local faults=(-skip "$MATRIX_SKIP")
-	if grep -qwF -- "$1" <<<"$FAULT_CELLS"; then faults=(-skip "$TIMING_RUN"); fi
-	REDISTEST_SERVER=${1%/*} REDISTEST_TOPOLOGY=${1#*/} gotest -race -timeout 8m "${faults[@]}" ./integration
+	local run=gotest flags=(-skip "$MATRIX_SKIP")
+	if grep -qwF -- "$1" <<<"$FAULT_CELLS"; then run=with_figures flags=(); fi
+	REDISTEST_SERVER=${1%/*} REDISTEST_TOPOLOGY=${1#*/} "$run" -race -timeout 8m ${MATRIX_RUN:+-run "$MATRIX_RUN"} "${flags[@]}" ./integration
 }
 
 timing() {
@@ -80,24 +83,23 @@ timing() {
 		return 1
 	fi
 	# One package at a time: two that measure at once measure each other.
-	gotest -p 1 -timeout 5m -run "$TIMING_RUN" "${packages[@]}"
+	with_figures -p 1 -timeout 5m -run "$TIMING_RUN" "${packages[@]}"
 }
 
 finish() {
 	local status=$?
 	[ -z "$left_out" ] || printf '\nNOT RUN: %s\n' "$left_out"
-	(exit $status)
-	summary test
+	summary "make test" $status
 }
 trap finish EXIT
 
 [ $# -gt 0 ] || set -- unit integration matrix timing
 for phase; do
 	case $phase in
-	unit) step "unit tests" unit ;;
-	integration) step "integration on $default_cell" integration ;;
-	matrix) for c in $MATRIX; do step "integration on $c" cell "$c"; done ;;
-	timing) step "timing, without the race detector" timing ;;
+	unit) try "unit tests" unit ;;
+	integration) try "integration on $default_cell" integration ;;
+	matrix) for c in $MATRIX; do try "integration on $c" cell "$c"; done ;;
+	timing) try "timing, without the race detector" timing ;;
 	*)
 		echo "usage: scripts/test.sh [unit] [integration] [matrix] [timing]" >&2
 		exit 2

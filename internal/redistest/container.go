@@ -40,7 +40,7 @@ func newDockerRunner(ctx context.Context, e *engine, s spec) (runner, error) {
 	}
 	r := &dockerRunner{e: e, spec: s}
 	if s.socket {
-		dir, err := os.MkdirTemp("", "redistest-")
+		dir, err := tempDir()
 		if err != nil {
 			return nil, err
 		}

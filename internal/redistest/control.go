@@ -82,6 +82,9 @@ func (s *Server) end(ctx context.Context, how func(context.Context) error) error
 	if s.down {
 		return nil
 	}
+	if up, err := s.run.running(ctx); err == nil && !up {
+		how = func(context.Context) error { return nil } // it ended by itself, as by SHUTDOWN
+	}
 	for _, p := range s.gates() {
 		// Without a server behind it a gate would accept and then reset, which is
 		// not how a dead server looks.

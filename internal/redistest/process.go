@@ -14,9 +14,6 @@ import (
 	"syscall"
 )
 
-// ownSession keeps a child out of reach of the terminal's signals.
-func ownSession() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
-
 // processRunner runs a server as a process of this machine.
 type processRunner struct {
 	spec   spec
@@ -63,7 +60,7 @@ func newProcessRunner(ctx context.Context, s spec) (runner, error) {
 	if release != "" && s.strictVersion && !strings.Contains(string(text), "v="+release+".") {
 		return nil, fmt.Errorf("redistest: %s is %q, not %s: install that version, or set %s=%s", binary, bytes.TrimSpace(text), s.version, EnvServer, Local)
 	}
-	dir, err := os.MkdirTemp("", "redistest-")
+	dir, err := tempDir()
 	if err != nil {
 		return nil, err
 	}
@@ -86,10 +83,10 @@ func (r *processRunner) start(_ context.Context, files map[string][]byte) error 
 	cmd := exec.Command(r.binary, r.spec.command(r.spec.version)[1:]...)
 	cmd.Dir = r.dir
 	cmd.Stdout, cmd.Stderr = r, r
-	// A dead test leaves no server: the kernel kills it with its parent, which
-	// to the kernel is the thread that started it. So that thread is held for as
-	// long as the server runs.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+	// A dead test leaves no server: Linux kills it with its parent, which to the
+	// kernel is the thread that started it. So that thread is held for as long as
+	// the server runs.
+	cmd.SysProcAttr = diesWithParent()
 	started := make(chan error)
 	done := make(chan struct{})
 	go func() {

@@ -8,9 +8,13 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { Main(m) }
+func TestMain(m *testing.M) {
+	Main(m, func() error { return goleak.Find() })
+}
 
 // do runs a command that has to succeed.
 func do(t *testing.T, s *Server, args ...any) any {
@@ -130,5 +134,63 @@ func TestMissingImageSaysWhatToDo(t *testing.T) {
 	_, err := StartServer(t.Context(), Options{Version: "redis:0.1"})
 	if err == nil || !strings.Contains(err.Error(), "scripts/images.sh") {
 		t.Fatalf("got %v, want an error that names scripts/images.sh", err)
+	}
+}
+
+func TestStartDoesNotWaitForLoading(t *testing.T) {
+	t.Parallel()
+	s := Standalone(t, Options{Config: map[string]string{
+		"save":                                  "900 1",
+		"key-load-delay":                        "2000", // microseconds a key
+		"loading-process-events-interval-bytes": "1024",
+		"enable-debug-command":                  "yes",
+	}})
+	do(t, s, "DEBUG", "POPULATE", 500)
+	do(t, s, "SAVE")
+	must(t, s.Kill(t.Context()))
+	must(t, s.Start(t.Context()))
+	eventually(t, "the server says LOADING", func() bool {
+		_, err := s.Do(t.Context(), "GET", "k")
+		return err != nil && strings.Contains(err.Error(), "LOADING")
+	})
+	must(t, s.AwaitReady(t.Context()))
+	if got := do(t, s, "DBSIZE"); got != int64(500) {
+		t.Errorf("%v keys after loading, want 500", got)
+	}
+}
+
+func TestServerThatEndedByItselfRestarts(t *testing.T) {
+	t.Parallel()
+	s := Standalone(t, Options{})
+	_, _ = s.Do(t.Context(), "SHUTDOWN", "NOSAVE") // its reply is the end of the connection
+	eventually(t, "the server is gone", func() bool {
+		_, err := net.Dial("tcp", s.Addr())
+		return errors.Is(err, syscall.ECONNREFUSED)
+	})
+	must(t, s.Restart(t.Context()))
+	do(t, s, "PING")
+}
+
+func TestDirectGroupHasNoGates(t *testing.T) {
+	t.Parallel()
+	g := Sentinel(t, Options{Direct: true})
+	p, err := g.Primary(t.Context(), "")
+	must(t, err)
+	if p.Proxy() != nil || p.Addr() != p.port.addr() {
+		t.Errorf("a direct server is behind a gate at %s", p.Addr())
+	}
+	if err := g.Isolate(p, Hold); err == nil {
+		t.Error("a group without gates cannot be partitioned, and should say so")
+	}
+}
+
+func TestEnvironmentIsChecked(t *testing.T) {
+	t.Setenv(EnvServer, "redis:5.0")
+	t.Setenv(EnvTopology, "ring")
+	if _, err := DefaultVersion(); err == nil || !strings.Contains(err.Error(), EnvServer) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := DefaultTopology(); err == nil || !strings.Contains(err.Error(), EnvTopology) {
+		t.Errorf("got %v", err)
 	}
 }
