@@ -1,9 +1,8 @@
 // Testreport reads the output of go test -json on standard input and prints
 // what a person wants to see of it: the runner's own line for each package, all
-// that a failed test printed, each test that was skipped and why, the figures
-// that tests measured, and a count at the end.
-//
-// A figure is a line that a test logs and that starts with "figure: ".
+// that a failed test printed, each test that was skipped and why, and a count at
+// the end. With -logs also what tests that passed logged (t.Log): the figures that
+// they measured.
 //
 // It exits with 1 where a test or a build failed, where the input ends early,
 // and where no test ran at all: a pattern that matches nothing proves nothing.
@@ -12,11 +11,11 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"regexp"
-	"strings"
 )
 
 // event is a line of go test -json; see go doc test2json.
@@ -30,7 +29,8 @@ type event struct {
 
 // report is what has been seen so far.
 type report struct {
-	out io.Writer
+	out  io.Writer
+	logs bool
 	// output holds what each unfinished test printed; a test's key is its
 	// package and name, a package's own has no name.
 	output  map[[2]string][]string
@@ -43,13 +43,17 @@ type report struct {
 }
 
 var (
-	figure = regexp.MustCompile(`^\s*(?:\S+\.go:\d+: )?(figure: .*\n?)$`)
+	// logged is a line of t.Log, without the place that it came from; its further
+	// lines are indented.
+	logged = regexp.MustCompile(`^ +\w+\.go:\d+: (.*)\n?$`)
 	// noise is what go test -v prints about the progress of a test, not the test.
 	noise = regexp.MustCompile(`^\s*(=== (RUN|PAUSE|CONT|NAME)\b|--- (PASS|FAIL|SKIP): |PASS\n$)`)
 )
 
 func main() {
-	ok, err := run(os.Stdin, os.Stdout)
+	logs := flag.Bool("logs", false, "print what tests that passed logged")
+	flag.Parse()
+	ok, err := run(os.Stdin, os.Stdout, *logs)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "testreport:", err)
 	}
@@ -59,8 +63,8 @@ func main() {
 }
 
 // run reports whether all is well.
-func run(in io.Reader, out io.Writer) (bool, error) {
-	r := report{out: out, output: make(map[[2]string][]string)}
+func run(in io.Reader, out io.Writer, logs bool) (bool, error) {
+	r := report{out: out, logs: logs, output: make(map[[2]string][]string)}
 	lines := bufio.NewReader(in)
 	for {
 		line, err := lines.ReadBytes('\n')
@@ -119,8 +123,8 @@ func (r *report) end(e event, key [2]string) {
 	case "pass":
 		r.passed++
 		for _, line := range lines {
-			if m := figure.FindStringSubmatch(line); m != nil {
-				fmt.Fprintf(r.out, "%s: %s\n", e.Test, strings.TrimSuffix(m[1], "\n"))
+			if m := logged.FindStringSubmatch(line); m != nil && r.logs {
+				fmt.Fprintf(r.out, "  %s: %s\n", e.Test, m[1])
 			}
 		}
 	case "fail":
