@@ -74,13 +74,13 @@ func (d *dialer) dial(ctx context.Context, addr string, nd *net.Dialer, cfg *tls
 	stop := context.AfterFunc(d.c.ctx, cancel) // Close ends a dial under way
 	defer stop()
 
-	raw, err := connect(ctx, addr, nd, cfg)
+	raw, certAsked, err := connect(ctx, addr, nd, cfg)
 	if err != nil {
 		err = d.explain(addr, err)
 		d.failed(addr, err)
 		return nil, err
 	}
-	nc := &netConn{Conn: raw, d: d, addr: addr, since: time.Now(), sentinel: nd.FallbackDelay == sentinelMark}
+	nc := &netConn{Conn: raw, d: d, addr: addr, since: time.Now(), sentinel: nd.FallbackDelay == sentinelMark, certAsked: certAsked}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
@@ -91,25 +91,27 @@ func (d *dialer) dial(ctx context.Context, addr string, nd *net.Dialer, cfg *tls
 	return nc, nil
 }
 
-func connect(ctx context.Context, addr string, nd *net.Dialer, cfg *tls.Config) (net.Conn, error) {
+// connect opens the connection. certAsked says that the server wants to see a
+// client certificate; in TLS 1.3 its verdict comes after our handshake.
+func connect(ctx context.Context, addr string, nd *net.Dialer, cfg *tls.Config) (_ net.Conn, certAsked bool, _ error) {
 	network := "tcp"
 	if isSocket(addr) {
 		network = "unix"
 	}
 	raw, err := nd.DialContext(ctx, network, addr)
 	if err != nil || cfg == nil {
-		return raw, err
+		return raw, false, err
 	}
-	tc := tls.Client(raw, tlsFor(cfg, addr))
+	tc := tls.Client(raw, tlsFor(cfg, addr, &certAsked))
 	if err := tc.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
 			// A Redis without TLS takes the handshake for an unfinished command.
 			err = fmt.Errorf("no answer to the TLS handshake: does this port speak TLS? %w", err)
 		}
-		return nil, &Error{Kinds: []error{ErrTLS}, Err: err}
+		return nil, false, &Error{Kinds: []error{ErrTLS}, Err: err}
 	}
-	return tc, nil
+	return tc, certAsked, nil
 }
 
 func (d *dialer) admit(ctx context.Context, addr string) error {
@@ -207,10 +209,11 @@ func (d *dialer) cut() {
 // a connection was lost, and what a server says before it hangs up.
 type netConn struct {
 	net.Conn
-	d        *dialer
-	addr     string
-	sentinel bool
-	since    time.Time
+	d         *dialer
+	addr      string
+	sentinel  bool
+	certAsked bool
+	since     time.Time
 
 	established atomic.Bool // the handshake has ended
 	closed      atomic.Bool
@@ -252,6 +255,10 @@ func (n *netConn) lost(err error) error {
 	e := &Error{Op: "connection lost", Addr: n.addr, Err: err}
 	if !n.established.Load() {
 		e.Op, e.Kinds = "handshake", append([]error{ErrNotConnected}, kindsOf(err)...)
+		if n.certAsked && !isTLS(err) && isConnLoss(err) {
+			e.Kinds = append(e.Kinds, ErrTLS)
+			e.Err = fmt.Errorf("the server asked for a client certificate, and then hung up (Config.TLS.Certificates): %w", err)
+		}
 	}
 	err = e
 	// A deadline is rueidis' own, and so is a Close: not losses.

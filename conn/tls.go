@@ -8,18 +8,32 @@ import (
 	"strings"
 )
 
-// tlsFor returns the configuration for one address: the certificate must be
-// for the host that is dialled, which rueidis alone only does for the first.
-func tlsFor(cfg *tls.Config, addr string) *tls.Config {
-	if cfg.ServerName != "" || isSocket(addr) {
-		return cfg
-	}
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		host = addr
-	}
+// tlsFor returns the configuration for one connection: the certificate must be
+// for the host that is dialled, which rueidis alone only checks for the first
+// address. certAsked is set when the server asks for a client certificate.
+func tlsFor(cfg *tls.Config, addr string, certAsked *bool) *tls.Config {
 	c := cfg.Clone()
-	c.ServerName = host
+	if c.ServerName == "" && !isSocket(addr) {
+		host, _, err := net.SplitHostPort(addr)
+		if err != nil {
+			host = addr
+		}
+		c.ServerName = host
+	}
+	choose := c.GetClientCertificate
+	c.GetClientCertificate = func(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		*certAsked = true
+		if choose != nil {
+			return choose(info)
+		}
+		// As crypto/tls does it without this callback.
+		for i := range c.Certificates {
+			if info.SupportsCertificate(&c.Certificates[i]) == nil {
+				return &c.Certificates[i], nil
+			}
+		}
+		return &tls.Certificate{}, nil
+	}
 	return c
 }
 

@@ -3,6 +3,9 @@ module github.com/relay-platform/redis/integration
 go 1.26.0
 
 require (
+	github.com/google/go-cmp v0.7.0
+	github.com/redis/rueidis v1.0.79
+	github.com/redis/rueidis/rueidiscompat v1.0.79
 	github.com/relay-platform/redis/conn v0.1.0
 	github.com/relay-platform/redis/internal/redistest v0.1.0
 	go.uber.org/goleak v1.3.0
@@ -43,7 +46,6 @@ require (
 	github.com/opencontainers/go-digest v1.0.0 // indirect
 	github.com/opencontainers/image-spec v1.1.1 // indirect
 	github.com/power-devops/perfstat v0.0.0-20240221224432-82ca36839d55 // indirect
-	github.com/redis/rueidis v1.0.79 // indirect
 	github.com/shirou/gopsutil/v4 v4.26.6 // indirect
 	github.com/sirupsen/logrus v1.9.4 // indirect
 	github.com/stretchr/testify v1.12.1 // indirect

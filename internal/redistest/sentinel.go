@@ -42,7 +42,7 @@ func (g *Group) startSentinel(ctx context.Context) error {
 		of := func(setting string) string { return "sentinel " + setting + " " + MasterName }
 		c[of("monitor")] = fmt.Sprintf("127.0.0.1 %d %d", g.Servers[0].announced(), sentinelQuorum)
 		c[of("down-after-milliseconds")] = strconv.Itoa(g.opts.NodeTimeout)
-		c[of("failover-timeout")] = strconv.Itoa(10 * g.opts.NodeTimeout)
+		c[of("failover-timeout")] = strconv.Itoa(3 * g.opts.NodeTimeout)
 		c[of("parallel-syncs")] = "2"
 		c[of("auth-user")] = controlUser
 		c[of("auth-pass")] = controlPassword()
@@ -72,14 +72,17 @@ func (g *Group) startSentinel(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	return each(g.Sentinels, func(s *Server) error {
-		if err := up(s); err != nil {
-			return err
-		}
-		// They look around every 10 s and speak every 2 s by default.
-		_, err := s.Do(ctx, "SENTINEL", "DEBUG", "info-period", 500, "publish-period", 200)
-		return err
-	})
+	return each(g.Sentinels, up)
+}
+
+// tune makes a Sentinel that has started fit for a short down-after time. By
+// default it tries an address again only after a second, also one that it has
+// just been told of; with a down-after time of a second it then takes the
+// primary that it has just promoted for dead. The other two periods are how
+// often it looks for replicas (10 s) and speaks to other Sentinels (2 s).
+func (s *Server) tune(ctx context.Context) error {
+	_, err := s.Do(ctx, "SENTINEL", "DEBUG", "ping-period", 200, "info-period", 500, "publish-period", 200)
+	return err
 }
 
 // sentinelPrimary asks the Sentinels, and believes a majority of all of them.
