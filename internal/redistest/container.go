@@ -153,7 +153,7 @@ func (r *dockerRunner) running(ctx context.Context) (bool, error) {
 
 func (r *dockerRunner) logs(ctx context.Context) string {
 	defer r.e.idle()
-	out, err := r.e.api.ContainerLogs(ctx, r.id, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Tail: "30"})
+	out, err := r.e.api.ContainerLogs(ctx, r.id, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Tail: "80"})
 	if err != nil {
 		return fmt.Sprintf("(no log: %v)", err)
 	}

@@ -139,6 +139,9 @@ func (s *Server) AwaitReady(ctx context.Context) error {
 	defer cancel()
 	return poll(ctx, func() (bool, error) {
 		_, err := s.Do(ctx, "PING")
+		if err == nil && s.sentinel {
+			err = s.tune(ctx)
+		}
 		if err == nil {
 			return true, nil
 		}

@@ -16,14 +16,22 @@ func Standalone(tb testing.TB, opts Options) *Server {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	closeWith(tb, s.Close)
+	closeWith(tb, s.Close, s)
 	return s
 }
 
-// closeWith makes the test's end close something, and fail if that fails.
-func closeWith(tb testing.TB, shut func() error) {
+// closeWith makes the test's end close something, and fail if that fails. The
+// servers' logs go with a test that has failed, in a verbose run.
+func closeWith(tb testing.TB, shut func() error, servers ...*Server) {
 	tb.Helper()
 	tb.Cleanup(func() {
+		if tb.Failed() && testing.Verbose() {
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			defer cancel()
+			for _, s := range servers {
+				tb.Logf("log of %s at %s (itself at %s):\n%s", s.name, s.Addr(), s.port.addr(), s.Logs(ctx))
+			}
+		}
 		if err := shut(); err != nil {
 			tb.Errorf("clean up: %v", err)
 		}
@@ -101,6 +109,6 @@ func start(tb testing.TB, t Topology, opts Options) *Group {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	closeWith(tb, g.Close)
+	closeWith(tb, g.Close, g.All()...)
 	return g
 }
