@@ -21,38 +21,38 @@ const (
 // gateway decides how a call is made, so that every call comes back in time.
 //
 // A call into rueidis can outlast its context in two ways: it waits for a
-// place in a full ring, or for a connection that somebody else is dialling.
-// While the gateway is open neither can happen: every connection in use has
-// answered a probe, and fewer calls are under way than the smallest ring has
-// places. Calls are then made directly, at the cost of two atomic additions.
+// place in a full ring, or for a connection that somebody else is dialling. A
+// call that is given up leaves its command in the ring, invisible to us. So we
+// count: calls under way, and commands abandoned since the last probe that
+// every primary answered (replies come in order, so what was abandoned before
+// that probe is gone). While their sum is below the smallest ring's size, and
+// no connection was lost since that probe, neither kind of waiting can happen,
+// and calls are made directly, at the cost of a few atomic operations.
 //
-// A call that is given up leaves its command in the ring, invisible to us. So
-// the first one, like the loss of a connection, shuts the gateway; it opens
-// when every primary has answered a probe that was sent afterwards: replies
-// come in order, so the abandoned commands are gone by then. While it is shut,
-// calls run on a goroutine each, bounded by Config.MaxPending, and the caller
-// stops waiting at its deadline. Where there is one primary, a call also waits,
-// unsent, until its ring has a place: what cannot be sent in time is then known
-// not to have been sent, and a server that goes on after a freeze is not hit by
-// thousands of commands whose callers are gone. In a cluster we do not know
-// which node's ring a command goes to, and one frozen node must not keep calls
-// from the others, so there the goroutine waits inside rueidis.
+// Otherwise a call runs on a goroutine, bounded by Config.MaxPending, and its
+// caller stops waiting at its deadline. Where there is one primary, a call also
+// waits, unsent, until its ring has a place: what cannot be sent in time is
+// then known not to have been sent, and a server that goes on after a freeze is
+// not hit by thousands of commands whose callers are gone. In a cluster we do
+// not know which node's ring a command goes to, and one frozen node must not
+// keep calls from the others, so there the goroutine waits inside rueidis.
 //
-// The races: (1) calls that entered while the gateway was open and are given
-// up later keep their places, but giveUp counts them as abandoned before they
-// stop counting as direct, so the sum never misses one. (2) The prober opens
-// the gateway while a call is being given up: it compares the generation before
-// and after, and suspect raises the generation before it shuts, so one of the
-// two leaves it shut. (3) A connection breaks between a caller's look and its
-// call: the broken connection fails the call at once, and only a call that
-// finds rueidis already dialling waits, for at most the connect time-out; the
-// window is the few instructions between two loads.
+// The races: (1) giveUp counts a command as abandoned before its call stops
+// counting as under way, so the sum never misses one. (2) The prober opens the
+// gateway while a connection breaks: it compares the generation before and
+// after, and suspect raises the generation before it shuts, so one of the two
+// leaves it shut. (3) A connection breaks between a caller's look and its call:
+// the broken connection fails the call at once, and only a call that finds
+// rueidis already dialling waits, for at most the connect time-out; the window
+// is the few instructions between two loads. (4) Two callers may both find the
+// last place: the headroom is for that, too.
 type gateway struct {
 	direct     atomic.Int64 // calls made directly, under way
-	indirect   atomic.Int64 // other calls under way
-	sending    atomic.Int64 // of these, those inside rueidis
 	abandoned  atomic.Int64 // commands given up since an answered probe was sent
+	waiting    atomic.Int64 // calls that wait for a place in the ring
 	open       atomic.Bool
+	indirect   atomic.Int64  // other calls under way
+	sending    atomic.Int64  // of these, those inside rueidis
 	generation atomic.Uint64 // raised at each suspicion
 	closed     atomic.Bool
 	oneRing    bool
@@ -74,9 +74,9 @@ func newGateway(mode Mode, maxPending int) gateway {
 const most = ringSize - headroom
 
 // enterDirect reports whether a call may be made directly. leaveDirect must
-// follow if so, and must not otherwise.
+// follow if so, and must not otherwise. Calls that wait come first.
 func (g *gateway) enterDirect() bool {
-	if g.direct.Add(1) <= most && g.open.Load() {
+	if g.direct.Add(1)+g.abandoned.Load() <= most && g.open.Load() && g.waiting.Load() == 0 {
 		return true
 	}
 	g.leaveDirect()
@@ -84,7 +84,11 @@ func (g *gateway) enterDirect() bool {
 }
 
 func (g *gateway) leaveDirect() {
-	if g.direct.Add(-1) == 0 && g.closed.Load() {
+	n := g.direct.Add(-1)
+	if g.waiting.Load() > 0 {
+		g.signal(g.room)
+	}
+	if n == 0 && g.closed.Load() {
 		g.signal(g.drained)
 	}
 }
@@ -115,8 +119,7 @@ func (g *gateway) signal(ch chan struct{}) {
 
 // tryRoom takes a place in the ring, if there is one or it does not matter.
 func (g *gateway) tryRoom() bool {
-	n := g.sending.Add(1)
-	if !g.oneRing || g.open.Load() || n+g.direct.Load()+g.abandoned.Load() <= most {
+	if g.sending.Add(1)+g.direct.Load()+g.abandoned.Load() <= most || !g.oneRing {
 		g.signal(g.room) // there may be more: the next one tries
 		return true
 	}
@@ -160,12 +163,6 @@ func (g *gateway) awaitBackground() {
 	}
 }
 
-// suspect shuts the gateway and has the prober look at once.
-func (c *Client) suspect() {
-	c.gate.suspect()
-	c.kick()
-}
-
 // Do sends one command, built with B, and returns its result. The result's
 // Error is nil, rueidis' nil reply (see rueidis.IsRedisNil), or an *Error of
 // this package. The command must not be used again.
@@ -191,7 +188,7 @@ func (c *Client) do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisRes
 		cctx, call, stop := c.bound(ctx)
 		res = c.raw.Load().Do(cctx, cmd)
 		if res.NonRedisError() != nil && cctx.Err() != nil {
-			c.giveUp(1)
+			c.giveUp(cctx.Err())
 		}
 		c.gate.leaveDirect()
 		c.unbound(call, stop)
@@ -240,7 +237,7 @@ func (c *Client) doMulti(ctx context.Context, cmds []rueidis.Completed) []rueidi
 		cctx, call, stop := c.bound(ctx)
 		res = c.raw.Load().DoMulti(cctx, cmds...)
 		if cctx.Err() != nil {
-			c.giveUp(1)
+			c.giveUp(cctx.Err())
 		}
 		c.gate.leaveDirect()
 		c.unbound(call, stop)
@@ -295,12 +292,14 @@ func (c *Client) unbound(call *callContext, stop func() bool) {
 	}
 }
 
-// giveUp notes that a call ended before its reply came, and left n commands in
-// a ring.
-func (c *Client) giveUp(n int64) {
+// giveUp notes that a call ended before its reply came, and left a command in a
+// ring. A time-out is a reason to look at the server; a caller that changed its
+// mind is not, unless the ring is filling up.
+func (c *Client) giveUp(cause error) {
 	c.stats.timeouts.Add(1)
-	c.gate.abandoned.Add(n)
-	c.suspect()
+	if c.gate.abandoned.Add(1) > most/4 || errors.Is(cause, context.DeadlineExceeded) {
+		c.kick()
+	}
 }
 
 // offload makes a call on a goroutine of its own, and leaves it there when the
@@ -333,8 +332,7 @@ func offload[T any](ctx context.Context, c *Client, op string, write bool, run f
 		defer func() {
 			o.panic = recover() // a misuse of the builder: the caller's, not ours
 			if ctx.Err() != nil {
-				// Counted before its place in the ring is given back.
-				c.giveUp(1)
+				c.giveUp(ctx.Err())
 			}
 			c.gate.leaveRoom()
 			<-c.gate.pending
@@ -370,10 +368,14 @@ func (c *Client) takePlaces(ctx context.Context, op string) error {
 			return notSent(op, fmt.Errorf("%d calls are waiting already (Config.MaxPending): %w", cap(g.pending), ctx.Err()))
 		}
 	}
-	for !g.tryRoom() {
+	if g.tryRoom() {
+		return nil
+	}
+	g.waiting.Add(1)
+	defer g.waiting.Add(-1)
+	for !g.tryRoom() { // again, as leaveDirect only signals those that it sees
 		select {
 		case <-g.room:
-			continue
 		case <-c.ctx.Done():
 			<-g.pending
 			return &Error{Op: op, Kinds: []error{ErrClosed}}
