@@ -3,6 +3,7 @@ package redistest
 import (
 	"context"
 	"errors"
+	"flag"
 	"net"
 	"strings"
 	"syscall"
@@ -13,6 +14,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// These tests wait far more than they compute: several of them fit on a core.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "5"); err != nil {
+		panic(err)
+	}
 	Main(m, func() error { return goleak.Find() })
 }
 
