@@ -1,0 +1,367 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/relay-platform/redis/conn"
+)
+
+// member is what is known of one node of the cluster.
+type member struct {
+	addr     string
+	known    bool // to the client, and so asked
+	mapped   bool // named by the slot map
+	slots    int
+	replica  bool
+	answered bool // or failed to
+	answer   answer
+	info     fields // CLUSTER INFO
+}
+
+func (m *member) stateFail() bool { return m.info.has("cluster_state", "fail") }
+
+// reached reports whether the node answered.
+func (m *member) reached() bool { return m.answered && m.answer.err == nil }
+
+// checkCluster asks every node, and the first that answers for the slot map.
+func (k *Checker) checkCluster(ctx context.Context, r *Result, nodes []node) {
+	s := survey{k: k, began: r.CheckedAt, members: map[string]*member{}}
+	s.run(ctx, nodes)
+	k.judge(r, s.members, len(s.found.shards) > 0, s.found.err)
+}
+
+// survey collects what the nodes say.
+type survey struct {
+	k       *Checker
+	began   time.Time
+	members map[string]*member
+	found   shardsAnswer
+}
+
+// run asks all nodes at the same time, and one of them for the slot map: the
+// first that answers, and another one after it if the first finds the cluster
+// down and that one does not. A replica that does not answer holds up nobody
+// for longer than Options.SlowAfter.
+func (s *survey) run(ctx context.Context, nodes []node) {
+	type result struct {
+		addr   string
+		answer answer
+	}
+	answers := make(chan result, len(nodes))
+	byAddr := make(map[string]node, len(nodes))
+	for _, n := range nodes {
+		byAddr[n.addr] = n
+		s.members[n.addr] = &member{addr: n.addr, known: true}
+		go func() { answers <- result{n.addr, s.k.ask(ctx, n, question{cluster: true})} }()
+	}
+	slotMaps := make(chan shardsAnswer, len(nodes))
+	pending, sure := 0, false // of the slot maps
+	var patience <-chan time.Time
+	for left := len(nodes); left > 0 || pending > 0; {
+		select {
+		case a := <-answers:
+			left--
+			m := s.members[a.addr]
+			m.answer, m.answered, m.info = a.answer, true, parseFields(a.answer.cluster)
+			if a.answer.err == nil && !sure && (pending+len(s.found.shards) == 0 || !m.stateFail()) {
+				sure = !m.stateFail()
+				pending++
+				go func() { slotMaps <- s.k.askShards(ctx, byAddr[a.addr]) }()
+			}
+		case found := <-slotMaps:
+			pending--
+			if len(found.shards) > 0 || len(s.found.shards) == 0 {
+				s.found = found
+				s.arrange()
+			}
+		case <-patience:
+			left = 0
+		}
+		if patience == nil && left > 0 && pending == 0 && len(s.found.shards) > 0 && s.primariesAnswered() {
+			timer := time.NewTimer(time.Until(s.began.Add(s.k.opts.SlowAfter)))
+			defer timer.Stop()
+			patience = timer.C
+		}
+	}
+	for _, m := range s.members {
+		switch {
+		case !m.known:
+			m.answer = answer{err: &conn.Error{Op: "health", Addr: m.addr, Kinds: []error{conn.ErrNotConnected},
+				Err: errors.New("the client does not know this node yet; it looks every 10 s")}}
+		case !m.answered:
+			took := time.Since(s.began)
+			m.answer = answer{took: took, err: &conn.Error{Op: "health", Addr: m.addr, Kinds: []error{conn.ErrTimeout},
+				Err: fmt.Errorf("no answer within %v, and the check waited no longer for a replica", took.Round(time.Millisecond))}}
+		}
+	}
+}
+
+func (s *survey) primariesAnswered() bool {
+	for _, m := range s.members {
+		if !m.replica && m.known && !m.answered {
+			return false
+		}
+	}
+	return true
+}
+
+// arrange brings members and slot map together. Members that the map does not
+// name, which the client is about to forget, are left alone with no slots.
+func (s *survey) arrange() {
+	for _, m := range s.members {
+		m.slots, m.replica, m.mapped = 0, true, false
+	}
+	for _, sh := range s.found.shards {
+		for _, n := range sh.nodes {
+			m := s.member(n.addrs)
+			m.mapped, m.replica = true, !n.primary
+			if n.primary {
+				m.slots = sh.slots
+			}
+		}
+	}
+}
+
+// member returns the one that is known by one of the addresses, or a new one.
+func (s *survey) member(addrs []string) *member {
+	for _, addr := range addrs {
+		if m := s.members[addr]; m != nil {
+			return m
+		}
+	}
+	m := &member{addr: addrs[0]}
+	s.members[m.addr] = m
+	return m
+}
+
+func (k *Checker) askShards(ctx context.Context, n node) shardsAnswer {
+	s, _, ok := k.shards.do(ctx, n.addr, k.opts.Timeout, func(ctx context.Context) shardsAnswer {
+		shards, err := n.shards(ctx)
+		return shardsAnswer{shards, err}
+	})
+	if !ok {
+		s.err = nodeError("CLUSTER SHARDS", n.addr, ctx.Err())
+	}
+	return s
+}
+
+// judge fills in the result.
+func (k *Checker) judge(r *Result, members map[string]*member, known bool, mapErr error) {
+	c := &Cluster{}
+	var failing []Node // primaries with slots that do not do their part
+	var sum totals
+	for _, addr := range slices.Sorted(maps.Keys(members)) {
+		m := members[addr]
+		if known && !m.mapped {
+			continue // the cluster has forgotten it, and so will the client
+		}
+		if !known { // a node is what it says it is
+			m.replica = describe(m.answer, parseFields(m.answer.info)).Role == replicaRole
+		}
+		if m.replica {
+			c.Replicas++
+		} else {
+			c.Primaries++
+			c.SlotsAssigned += m.slots
+		}
+		n := k.assessMember(r, m, known)
+		r.Nodes = append(r.Nodes, n)
+		if m.reached() {
+			c.Reachable++
+			if m.stateFail() {
+				c.StateFail++
+			} else {
+				c.StateOK++
+			}
+		}
+		if m.replica {
+			continue
+		}
+		r.Slow = r.Slow || n.Slow
+		if n.Server != nil {
+			sum.add(n.Server)
+		}
+		if m.slots == 0 && known {
+			continue
+		}
+		r.ResponseTime = max(r.ResponseTime, n.ResponseTime)
+		switch {
+		case n.Err == nil, n.Reason.status() == StatusDegraded && n.Reason != ReasonReadOnly && n.Reason != ReasonReplicationLinkDown:
+			c.SlotsServed += m.slots
+		}
+		if n.Err != nil {
+			failing = append(failing, n)
+		}
+	}
+	r.Server = sum.server()
+	if !known {
+		k.judgeUnknown(r, c, members, failing, mapErr)
+		return
+	}
+	r.Cluster = c
+	verdict(r, c, failing)
+}
+
+// judgeUnknown does without a slot map: by what the nodes say of their cluster.
+func (k *Checker) judgeUnknown(r *Result, c *Cluster, members map[string]*member, failing []Node, mapErr error) {
+	for _, m := range members {
+		if m.reached() && !m.stateFail() {
+			c.SlotsServed = max(c.SlotsServed, int(min(m.info.count("cluster_slots_ok"), slotCount)))
+			c.SlotsAssigned = max(c.SlotsAssigned, int(min(m.info.count("cluster_slots_assigned"), slotCount)))
+		}
+	}
+	if c.Reachable > 0 {
+		r.Cluster = c
+		if isReply(mapErr) {
+			r.warn(WarnInfoForbidden, "", "CLUSTER SHARDS is refused, so what is served is what the nodes say of each other: give the user +cluster|shards (%v)", mapErr)
+		}
+	}
+	if c.SlotsServed == slotCount {
+		// Whoever does not answer is not needed, or the others will notice.
+		failing = slices.DeleteFunc(failing, func(n Node) bool {
+			if n.Server == nil {
+				r.warn(WarnReplicaUnreachable, n.Addr, "%v", n.Err)
+			}
+			return n.Server == nil
+		})
+	}
+	verdict(r, c, failing)
+}
+
+// verdict decides on the cluster as a whole.
+func verdict(r *Result, c *Cluster, failing []Node) {
+	var errs []error
+	down := 0
+	for _, n := range failing {
+		errs = append(errs, n.Err)
+		if n.Reason == ReasonClusterDown {
+			down++
+		}
+	}
+	details := inOneLine(errs)
+	switch {
+	case c.SlotsServed == slotCount && len(failing) == 0:
+	case c.SlotsServed == slotCount:
+		r.fail(failing[0].Reason, details)
+	case c.SlotsServed > 0:
+		r.fail(ReasonSlotsUncovered, &conn.Error{Op: "health", Kinds: []error{conn.ErrClusterDown}, Err: fmt.Errorf(
+			"%d of %d slots are served, %d have a primary: %w", c.SlotsServed, slotCount, c.SlotsAssigned, details)})
+	case down > 0 || len(failing) == 0:
+		r.fail(ReasonClusterDown, &conn.Error{Op: "health", Kinds: []error{conn.ErrClusterDown}, Err: fmt.Errorf(
+			"no slot is served, %d of %d have a primary: %w", c.SlotsAssigned, slotCount, details)})
+	default:
+		r.fail(common(failing), details)
+	}
+}
+
+// common returns the reason that most nodes have; of equals, the first one's.
+func common(nodes []Node) Reason {
+	count := map[Reason]int{}
+	for _, n := range nodes {
+		count[n.Reason]++
+	}
+	best := nodes[0].Reason
+	for _, n := range nodes {
+		if count[n.Reason] > count[best] {
+			best = n.Reason
+		}
+	}
+	return best
+}
+
+// assessMember judges one node of the cluster.
+func (k *Checker) assessMember(r *Result, m *member, known bool) Node {
+	role := primaryRole
+	if m.replica || m.slots == 0 && known {
+		role = replicaRole
+	}
+	n := k.assess(r, m.answer, role)
+	n.Addr, n.Slots = m.addr, m.slots
+	if n.Server != nil && n.Server.Role == "" {
+		n.Server.Role = role
+	}
+	switch {
+	case role == primaryRole:
+		if m.stateFail() && (n.Err == nil || n.Reason.status() == StatusDegraded) {
+			n.Healthy, n.Reason = false, ReasonClusterDown
+			n.Err = &conn.Error{Op: "health", Addr: m.addr, Kinds: []error{conn.ErrClusterDown}, Err: fmt.Errorf(
+				"the node reports cluster_state:fail: it is cut off from the other primaries, or slots are not covered (%s of %s are)", m.info["cluster_slots_ok"], m.info["cluster_slots_assigned"])}
+		}
+	case n.Server == nil:
+		r.warn(WarnReplicaUnreachable, m.addr, "%v", n.Err)
+	case n.Reason == ReasonReplicationLinkDown:
+		r.warn(WarnReplicationLinkDown, m.addr, "%v", n.Err)
+	case n.Err != nil:
+		r.warn(WarnReplicaUnreachable, m.addr, "%v", n.Err)
+	case m.stateFail():
+		r.warn(WarnNodeDisagrees, m.addr, "the node reports cluster_state:fail, which others do not")
+	}
+	return n
+}
+
+// totals adds up what the primaries tell.
+type totals struct {
+	s     *Server
+	infos int
+}
+
+func (t *totals) add(s *Server) {
+	if t.s == nil {
+		t.s = &Server{Kind: s.Kind, Version: s.Version, Role: primaryRole, Tracking: s.Tracking}
+	}
+	t.s.Tracking = t.s.Tracking && s.Tracking
+	if s.Info == nil {
+		return
+	}
+	if t.infos++; t.infos == 1 {
+		first := *s.Info
+		t.s.Info = &first
+		return
+	}
+	i := t.s.Info
+	i.Uptime = min(i.Uptime, s.Info.Uptime)
+	i.ConnectedClients += s.Info.ConnectedClients
+	i.MaxClients += s.Info.MaxClients
+	i.UsedMemory += s.Info.UsedMemory
+	i.MaxMemory += s.Info.MaxMemory
+	i.EvictedKeys += s.Info.EvictedKeys
+	i.ConnectedReplicas += s.Info.ConnectedReplicas
+	i.Loading = i.Loading || s.Info.Loading
+	i.LoadingETA = max(i.LoadingETA, s.Info.LoadingETA)
+}
+
+func (t *totals) server() *Server {
+	if t.s != nil && t.s.Info != nil {
+		t.s.Info.UsedMemoryHuman = humanBytes(t.s.Info.UsedMemory)
+	}
+	return t.s
+}
+
+// errorList is errors.Join on one line, fit for a log.
+type errorList []error
+
+func inOneLine(errs []error) error {
+	switch len(errs) {
+	case 0:
+		return errors.New("no primary with slots is known")
+	case 1:
+		return errs[0]
+	}
+	return errorList(errs)
+}
+
+func (l errorList) Error() string {
+	texts := make([]string, len(l))
+	for i, err := range l {
+		texts[i] = strings.TrimPrefix(err.Error(), "conn: ")
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (l errorList) Unwrap() []error { return l }
