@@ -155,12 +155,17 @@ func (g *gateway) shut() {
 	g.suspect()
 }
 
-// awaitBackground returns when no goroutine of a call is left: then it holds
-// every place itself.
-func (g *gateway) awaitBackground() {
+// awaitBackground waits until no goroutine of a call is left: then it holds
+// every place itself. It reports false when giveUp is closed first.
+func (g *gateway) awaitBackground(giveUp <-chan struct{}) bool {
 	for range cap(g.pending) {
-		g.pending <- struct{}{}
+		select {
+		case g.pending <- struct{}{}:
+		case <-giveUp:
+			return false
+		}
 	}
+	return true
 }
 
 // Do sends one command, built with B, and returns its result. The result's
@@ -194,7 +199,8 @@ func (c *Client) do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisRes
 		c.unbound(call, stop)
 	} else {
 		var err error
-		if res, err = offload(ctx, c, op, mayWrite(op, cmd), func(ctx context.Context, raw rueidis.Client) rueidis.RedisResult {
+		how := indirectCall{op: op, write: mayWrite(op, cmd), ownConn: cmd.IsBlock()}
+		if res, err = offload(ctx, c, how, func(ctx context.Context, raw rueidis.Client) rueidis.RedisResult {
 			return raw.Do(ctx, cmd)
 		}); err != nil {
 			return rueidis.NewErrorResult(err)
@@ -233,7 +239,9 @@ func (c *Client) doMulti(ctx context.Context, cmds []rueidis.Completed) []rueidi
 			Err: errors.New("commands without a key cannot be sent together with commands of several slots: send them apart")})
 	}
 	var res []rueidis.RedisResult
-	if !block && len(cmds) < rueidis.DefaultBlockingPipeline && c.gate.enterDirect() {
+	// What blocks, or is long, gets a connection of its own from rueidis.
+	ownConn := block || len(cmds) >= rueidis.DefaultBlockingPipeline
+	if !ownConn && c.gate.enterDirect() {
 		cctx, call, stop := c.bound(ctx)
 		res = c.raw.Load().DoMulti(cctx, cmds...)
 		if cctx.Err() != nil {
@@ -243,7 +251,8 @@ func (c *Client) doMulti(ctx context.Context, cmds []rueidis.Completed) []rueidi
 		c.unbound(call, stop)
 	} else {
 		var err error
-		if res, err = offload(ctx, c, opPipeline, write, func(ctx context.Context, raw rueidis.Client) []rueidis.RedisResult {
+		how := indirectCall{op: opPipeline, write: write, ownConn: ownConn}
+		if res, err = offload(ctx, c, how, func(ctx context.Context, raw rueidis.Client) []rueidis.RedisResult {
 			return raw.DoMulti(ctx, cmds...)
 		}); err != nil {
 			return failAll(len(cmds), err)
@@ -302,12 +311,19 @@ func (c *Client) giveUp(cause error) {
 	}
 }
 
+// indirectCall describes a call to offload.
+type indirectCall struct {
+	op      string
+	write   bool
+	ownConn bool // it takes no place in a ring
+}
+
 // offload makes a call on a goroutine of its own, and leaves it there when the
 // context ends first.
-func offload[T any](ctx context.Context, c *Client, op string, write bool, run func(context.Context, rueidis.Client) T) (T, error) {
+func offload[T any](ctx context.Context, c *Client, how indirectCall, run func(context.Context, rueidis.Client) T) (T, error) {
 	var none T
 	if !c.gate.enterIndirect() {
-		return none, &Error{Op: op, Kinds: []error{ErrClosed}}
+		return none, &Error{Op: how.op, Kinds: []error{ErrClosed}}
 	}
 	defer c.gate.leaveIndirect()
 	if _, ok := ctx.Deadline(); !ok {
@@ -315,11 +331,11 @@ func offload[T any](ctx context.Context, c *Client, op string, write bool, run f
 		ctx, cancel = context.WithTimeout(ctx, c.cfg.CommandTimeout)
 		defer cancel()
 	}
-	raw, err := c.await(ctx, op)
+	raw, err := c.await(ctx, how.op)
 	if err != nil {
 		return none, err
 	}
-	if err := c.takePlaces(ctx, op); err != nil {
+	if err := c.takePlaces(ctx, how); err != nil {
 		return none, err
 	}
 	type outcome struct {
@@ -331,10 +347,12 @@ func offload[T any](ctx context.Context, c *Client, op string, write bool, run f
 		var o outcome
 		defer func() {
 			o.panic = recover() // a misuse of the builder: the caller's, not ours
-			if ctx.Err() != nil {
-				c.giveUp(ctx.Err())
+			if !how.ownConn {
+				if ctx.Err() != nil {
+					c.giveUp(ctx.Err())
+				}
+				c.gate.leaveRoom()
 			}
-			c.gate.leaveRoom()
 			<-c.gate.pending
 			done <- o
 		}()
@@ -350,13 +368,13 @@ func offload[T any](ctx context.Context, c *Client, op string, write bool, run f
 		}
 		return o.res, nil
 	case <-ctx.Done():
-		return none, c.callError(op, write, ctx.Err())
+		return none, c.callError(how.op, how.write, ctx.Err())
 	}
 }
 
 // takePlaces waits for a goroutine's place and for one in the ring.
-func (c *Client) takePlaces(ctx context.Context, op string) error {
-	g := &c.gate
+func (c *Client) takePlaces(ctx context.Context, how indirectCall) error {
+	g, op := &c.gate, how.op
 	select {
 	case g.pending <- struct{}{}:
 	default:
@@ -368,7 +386,7 @@ func (c *Client) takePlaces(ctx context.Context, op string) error {
 			return notSent(op, fmt.Errorf("%d calls are waiting already (Config.MaxPending): %w", cap(g.pending), ctx.Err()))
 		}
 	}
-	if g.tryRoom() {
+	if how.ownConn || g.tryRoom() {
 		return nil
 	}
 	g.waiting.Add(1)

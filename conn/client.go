@@ -219,10 +219,32 @@ func (c *Client) Close(ctx context.Context) error {
 
 	c.cancel() // ends the prober and dials under way
 	c.closeRaw(ctx)
-	<-c.stopped
-	c.gate.awaitBackground()
+	err = errors.Join(err, c.awaitGoroutines(ctx))
 	c.states.set(End, nil)
 	return errors.Join(err, c.awaitListeners(ctx))
+}
+
+// closeGrace is for what ends by itself when every connection is closed, also
+// when Close's context has ended.
+const closeGrace = time.Second
+
+// awaitGoroutines waits for the prober and for calls that were given up. All
+// connections are closed, so nothing holds them but functions of the user's
+// that do not return (Config.NewClient and what it wraps).
+func (c *Client) awaitGoroutines(ctx context.Context) error {
+	limit, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(closeGrace, cancel) })
+	defer stop()
+	select {
+	case <-c.stopped:
+	case <-limit.Done():
+		return fmt.Errorf("conn: close: the prober has not ended: does Config.NewClient return? %w", ctx.Err())
+	}
+	if !c.gate.awaitBackground(limit.Done()) {
+		return fmt.Errorf("conn: close: %d calls have not ended: does a wrapper of Config.NewClient hang? %w", len(c.gate.pending), ctx.Err())
+	}
+	return nil
 }
 
 // drain waits for the calls under way.
@@ -260,7 +282,14 @@ func (c *Client) closeRaw(ctx context.Context) {
 		t.Stop()
 	}
 	c.dialer.cut()
-	<-closed
+	select {
+	case <-closed:
+	case <-ctx.Done():
+		select {
+		case <-closed:
+		case <-time.After(closeGrace):
+		}
+	}
 }
 
 // awaitListeners waits until every listener has been told of End.

@@ -20,9 +20,11 @@ var registry = struct {
 type sharedEntry struct {
 	key    [32]byte
 	refs   int
-	opened chan struct{} // closed when client and err are set
+	opened chan struct{} // closed when what follows is set
 	client *Client
 	err    error
+	// outOfTime says that err is due to the context of the one who opened.
+	outOfTime bool
 }
 
 // Shared returns the process's Client for this configuration, and opens it if
@@ -49,11 +51,10 @@ func Shared(ctx context.Context, cfg Config) (*Client, error) {
 			e.drop()
 			return nil, ctx.Err()
 		}
-		if e.err != nil {
-			e.drop()
-			return nil, e.err
+		if e.err != nil && e.outOfTime && ctx.Err() == nil {
+			return Shared(ctx, cfg) // the time of the one who opened, not ours
 		}
-		return e.client, nil
+		return e.client, e.err
 	}
 	e = &sharedEntry{key: key, refs: 1, opened: make(chan struct{})}
 	registry.entries[key] = e
@@ -61,6 +62,7 @@ func Shared(ctx context.Context, cfg Config) (*Client, error) {
 
 	e.client, e.err = Open(ctx, cfg)
 	if e.err != nil {
+		e.outOfTime = ctx.Err() != nil
 		registry.mu.Lock()
 		delete(registry.entries, key) // the next Shared tries anew
 		registry.mu.Unlock()
@@ -71,8 +73,8 @@ func Shared(ctx context.Context, cfg Config) (*Client, error) {
 	return e.client, e.err
 }
 
-// drop gives back what a Shared took that returned an error. If it was the
-// last one waiting for a Client that did open, it closes it.
+// drop gives back what a Shared took that ran out of time. If it was the last
+// one waiting for a Client that did open, it closes it.
 func (e *sharedEntry) drop() {
 	go func() {
 		<-e.opened
