@@ -50,6 +50,7 @@ apt_install() {
 # debian_mirror prints the archive that this machine's apt takes Debian's own
 # packages from.
 debian_mirror() {
+	# shellcheck disable=SC2016 # apt-get itself expands the format
 	apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' 'Component: main' | head -n 1
 }
 

@@ -150,7 +150,7 @@ func TestChild(t *testing.T) {
 // chance to clean up, and returns the server's address.
 func childThatIsKilled(t *testing.T, v Version) (addr string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestChild$", "-test.v", "-test.timeout=1m")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestChild$", "-test.v", "-test.timeout=1m") //nolint:gosec // this test binary itself
 	cmd.Env = append(os.Environ(), childEnv+"="+string(v))
 	out, err := cmd.StdoutPipe()
 	must(t, err)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -80,6 +82,9 @@ func TestClusterFailoverAndCrash(t *testing.T) {
 	done()
 	if again != old {
 		t.Errorf("%s took over, want the only replica %s", again.Name(), old.Name())
+	}
+	if _, err := net.Dial("tcp", next.Addr()); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("dialing the crashed node: %v, want refused: its gate must not stand in for it", err)
 	}
 	done = timed(t, "restart and convergence")
 	must(t, next.Restart(ctx))

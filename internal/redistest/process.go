@@ -108,7 +108,8 @@ func (r *processRunner) start(_ context.Context, files map[string][]byte) error 
 }
 
 func (r *processRunner) freeze(context.Context) error { return r.cmd.Process.Signal(syscall.SIGSTOP) }
-func (r *processRunner) thaw(context.Context) error   { return r.cmd.Process.Signal(syscall.SIGCONT) }
+
+func (r *processRunner) thaw(context.Context) error { return r.cmd.Process.Signal(syscall.SIGCONT) }
 
 func (r *processRunner) kill(ctx context.Context) error { return r.end(ctx, syscall.SIGKILL) }
 func (r *processRunner) stop(ctx context.Context) error { return r.end(ctx, syscall.SIGTERM) }

@@ -15,7 +15,10 @@ import (
 func TestLocalProcess(t *testing.T) {
 	t.Parallel()
 	s := Standalone(t, Options{Version: Local, Socket: true, TLS: &TLS{}, Config: map[string]string{"appendonly": "yes"}})
-	dir := s.run.(*processRunner).dir
+	local, ok := s.run.(*processRunner)
+	if !ok {
+		t.Fatalf("%s is no local process", s.run)
+	}
 	do(t, s, "SET", "k", "v")
 	c, err := s.Dial(t.Context())
 	must(t, err)
@@ -45,8 +48,8 @@ func TestLocalProcess(t *testing.T) {
 
 	must(t, s.Freeze(t.Context()))
 	must(t, s.Close())
-	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("%s is left: %v", dir, err)
+	if _, err := os.Stat(local.dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is left: %v", local.dir, err)
 	}
 	if err := s.Thaw(t.Context()); !errors.Is(err, errClosed) {
 		t.Errorf("thawing a closed server: %v", err)

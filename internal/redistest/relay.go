@@ -45,11 +45,11 @@ func (r *relay) run() {
 		return
 	}
 	nc, err := net.DialTimeout("tcp4", r.p.target, 5*time.Second)
-	if err != nil {
+	server, ok := nc.(*net.TCPConn)
+	if err != nil || !ok { // nothing but an error gives another kind
 		r.end(true)
 		return
 	}
-	server := nc.(*net.TCPConn) //nolint:forcetypeassert // what a TCP network dials
 	r.mu.Lock()
 	if r.ended {
 		r.mu.Unlock()
