@@ -96,6 +96,8 @@ workspace() {
 	done
 	for module in $(released_modules); do
 		workspace_modules | grep -qx "$module" || fail "$module is in scripts/versions.txt and not in go.work"
+		grep -qE "options: \[.*\b$module\b" .github/workflows/release.yml || fail "$module is not among the modules of .github/workflows/release.yml"
+		[ "$(grep -c "/$module/\*\*" .golangci.yml)" = 2 ] || fail "$module is not in both depguard rules of .golangci.yml"
 		[ -f "scripts/rehearsal/$module/main.go" ] || fail "$module has no program in scripts/rehearsal/$module"
 	done
 	for file in $(tree_files '*go.mod'); do
@@ -135,6 +137,7 @@ tree() {
 }
 
 workspace
+git ls-files >/dev/null || fail "git does not list the tree, so nothing in it was checked"
 tree
 for module in $(workspace_modules); do versions "$module"; done
 grep -q "^go $unreleased_go\$" internal/tools/go.mod || fail "internal/tools/go.mod does not say go $unreleased_go"

@@ -13,7 +13,6 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"flag"
 	"fmt"
@@ -99,15 +98,13 @@ type release struct {
 
 // readReleases reads scripts/versions.txt: a folder and a version a line.
 func readReleases(root string) ([]release, error) {
-	f, err := os.Open(filepath.Join(root, "scripts", "versions.txt"))
+	text, err := os.ReadFile(filepath.Join(root, "scripts", "versions.txt"))
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
 	var releases []release
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		line := strings.TrimSpace(lines.Text())
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
@@ -125,5 +122,5 @@ func readReleases(root string) ([]release, error) {
 		}
 		releases = append(releases, r)
 	}
-	return releases, lines.Err()
+	return releases, nil
 }
