@@ -206,7 +206,7 @@ func (c *Client) do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisRes
 			return rueidis.NewErrorResult(err)
 		}
 	}
-	return c.result(op, cmd, res)
+	return c.result(op, mayWrite(op, cmd), res)
 }
 
 // DoMulti sends commands together, in one round trip per node, and returns
@@ -259,18 +259,20 @@ func (c *Client) doMulti(ctx context.Context, cmds []rueidis.Completed) []rueidi
 		}
 	}
 	for i := range res {
-		res[i] = c.result(opPipeline, cmds[i], res[i])
+		// The commands' names are gone: what no command of the pipeline could
+		// leave unknown, none of its results says.
+		res[i] = c.result(opPipeline, write && mayWrite(opPipeline, cmds[i]), res[i])
 	}
 	return res
 }
 
 // result replaces the error of a result by ours.
-func (c *Client) result(op string, cmd rueidis.Completed, res rueidis.RedisResult) rueidis.RedisResult {
+func (c *Client) result(op string, write bool, res rueidis.RedisResult) rueidis.RedisResult {
 	err := res.Error()
 	if err == nil || rueidis.IsRedisNil(err) {
 		return res
 	}
-	return rueidis.NewErrorResult(c.callError(op, mayWrite(op, cmd), err))
+	return rueidis.NewErrorResult(c.callError(op, write, err))
 }
 
 // bound gives ctx a deadline if it has none. unbound must follow.
