@@ -8,10 +8,10 @@
 #
 #   MATRIX         cells to run, "server/topology …"; default: all nine but the
 #                  one that the integration phase ran
-#   MATRIX_RUN     tests that the matrix runs; default: all
-#   MATRIX_SKIP    tests left out in a cell that does not run faults
-#   FAULT_CELLS    cells that run the fault tests as well: one a topology, since
-#                  a fault is the client's to survive, whatever the version
+#   MATRIX_SKIP    tests that only the integration phase runs: the faults, which
+#                  are the client's to survive, whatever the version
+#   ANY_RUN        tests that follow REDISTEST_TOPOLOGY; the others start what
+#                  they need by themselves, so they run once a version
 #   RUN            only tests that match, in the unit and integration phases
 #   TIMING_RUN     tests that measure time, by their names
 #
@@ -21,9 +21,8 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-: "${FAULT_CELLS:=redis:8.0/sentinel redis:8.0/cluster}"
-: "${MATRIX_RUN:=}"
 : "${MATRIX_SKIP:=^TestFault}"
+: "${ANY_RUN:=^TestAny}"
 : "${TIMING_RUN:=Timing|Deadline}"
 : "${RUN:=}"
 
@@ -39,7 +38,6 @@ if ! docker_answers; then
 	# Without an engine there is what the machine has: one version, no groups.
 	default_cell=local/standalone
 	all_cells=$default_cell
-	FAULT_CELLS=$default_cell
 	export REDISTEST_SERVER=local
 	left_out="no Docker engine answered: only $(redis-server --version | grep -o 'v=[0-9.]*'), standalone, was tested"
 fi
@@ -68,9 +66,9 @@ integration() {
 }
 
 cell() {
-	local run=gotest flags=(-skip "$MATRIX_SKIP")
-	if grep -qwF -- "$1" <<<"$FAULT_CELLS"; then run=with_figures flags=(); fi
-	REDISTEST_SERVER=${1%/*} REDISTEST_TOPOLOGY=${1#*/} "$run" -race -timeout 8m ${MATRIX_RUN:+-run "$MATRIX_RUN"} "${flags[@]}" ./integration
+	local flags=(-skip "$MATRIX_SKIP")
+	[ "${1#*/}" = standalone ] || flags+=(-run "$ANY_RUN")
+	REDISTEST_SERVER=${1%/*} REDISTEST_TOPOLOGY=${1#*/} gotest -race -timeout 8m "${flags[@]}" ./integration
 }
 
 timing() {
