@@ -29,7 +29,7 @@ const (
 
 var (
 	rateLine = regexp.MustCompile(`^(\S+/p[0-9]+) ours=` + rate + ` peer=` + rate + ` ratio=` + number + ` goal=(none|` + number + `) spread=` + ranged +
-		` allocs=` + pairOf + ` bytes=` + pairOf + `( p50=` + took + `/` + took + ` p99=` + took + `/` + took + `)? \(A/A ` + number + ` ` + ranged + `\) peer: .+ (ok|-|MISS\([a-z,]+\))$`)
+		` allocs=` + pairOf + ` bytes=` + pairOf + ` cpu=` + took + `/` + took + `=` + number + `( p50=` + took + `/` + took + ` p99=` + took + `/` + took + `)? \(A/A ` + number + ` ` + ranged + `\) peer: .+ (ok|-|MISS\([a-z,]+\))$`)
 	memoryLine = regexp.MustCompile(`^(\S+) ours=` + number + `MiB peer=` + number + `MiB ratio=` + number + ` goal=at most ` + number + `MiB peer: .+ (ok|MISS\(memory\))$`)
 )
 

@@ -31,6 +31,8 @@ type Result struct {
 	Missed        []string `json:"missed,omitempty"`
 	Allocs        *pair    `json:"allocs,omitempty"`
 	Bytes         *pair    `json:"bytes,omitempty"`
+	CPU           *pair    `json:"cpu_ns,omitempty"` // of this process, per call
+	CPURatio      float64  `json:"cpu_ratio,omitempty"`
 	P50           *pair    `json:"p50_ns,omitempty"`
 	P99           *pair    `json:"p99_ns,omitempty"`
 	Rounds        []round  `json:"rounds,omitempty"`
@@ -45,6 +47,9 @@ func (r Result) String() string {
 	}
 	if r.Allocs != nil {
 		fmt.Fprintf(&b, " allocs=%.2f/%.2f bytes=%.0f/%.0f", r.Allocs.Ours, r.Allocs.Peer, r.Bytes.Ours, r.Bytes.Peer)
+	}
+	if r.CPU != nil {
+		fmt.Fprintf(&b, " cpu=%.1fµs/%.1fµs=%.2f", r.CPU.Ours/1e3, r.CPU.Peer/1e3, r.CPURatio)
 	}
 	if r.P50 != nil {
 		fmt.Fprintf(&b, " p50=%s p99=%s", r.P50.durations(), r.P99.durations())

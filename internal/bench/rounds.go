@@ -24,6 +24,10 @@ func (r round) ratio() float64 {
 // control is the ratio of two equal things.
 func (r round) control() float64 { return r.Ours.Throughput / r.Again.Throughput }
 
+// cpuRatio is our processor time per call divided by the peer's: below 1 we use
+// less. Other processes disturb it less than the throughput.
+func (r round) cpuRatio() float64 { return math.Sqrt(r.Ours.CPU*r.Again.CPU) / r.Peer.CPU }
+
 func (a at) measure(ctx context.Context, env *environment) (res Result, err error) {
 	defer func() { err = errors.Join(err, env.removeKeys(ctx)) }()
 	setups := [...]struct {

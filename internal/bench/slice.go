@@ -7,6 +7,7 @@ import (
 	"runtime/pprof"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -17,6 +18,7 @@ type sample struct {
 	Throughput float64 `json:"throughput"` // calls a second
 	Allocs     float64 `json:"allocs"`     // per call
 	Bytes      float64 `json:"bytes"`      // allocated, per call
+	CPU        float64 `json:"cpu_ns"`     // nanoseconds of this process, per call
 }
 
 // latencyEvery is which share of the calls is timed: looking at the clock twice
@@ -60,6 +62,10 @@ func (sl slicer) run(s *side, h *hdrhistogram.Histogram) (sample, error) {
 	ready.Wait()
 	runtime.GC() // what the slice before left is not this one's
 	runtime.ReadMemStats(&before)
+	cpu, err := cpuTime()
+	if err != nil {
+		return sample{}, err
+	}
 
 	begin := time.Now()
 	timer := time.AfterFunc(sl.duration, func() { stop.Store(true) })
@@ -67,6 +73,9 @@ func (sl slicer) run(s *side, h *hdrhistogram.Histogram) (sample, error) {
 	done.Wait()
 	elapsed := time.Since(begin)
 	timer.Stop()
+	if cpu, err = cpuSince(cpu); err != nil {
+		return sample{}, err
+	}
 	runtime.ReadMemStats(&after)
 
 	calls := 0
@@ -84,7 +93,23 @@ func (sl slicer) run(s *side, h *hdrhistogram.Histogram) (sample, error) {
 		Throughput: float64(calls) / elapsed.Seconds(),
 		Allocs:     float64(after.Mallocs-before.Mallocs) / float64(calls),
 		Bytes:      float64(after.TotalAlloc-before.TotalAlloc) / float64(calls),
+		CPU:        float64(cpu) / float64(calls),
 	}, nil
+}
+
+// cpuTime returns the processor time that this process has used, also in the
+// kernel. The server's is not in it.
+func cpuTime() (time.Duration, error) {
+	var use syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &use); err != nil {
+		return 0, fmt.Errorf("getrusage: %w", err)
+	}
+	return time.Duration(use.Utime.Nano() + use.Stime.Nano()), nil
+}
+
+func cpuSince(begin time.Duration) (time.Duration, error) {
+	now, err := cpuTime()
+	return now - begin, err
 }
 
 func (sl slicer) label(side string, f func()) {

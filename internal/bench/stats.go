@@ -65,7 +65,12 @@ func summarize(c Comparison, rounds []round) Result {
 			median(column(func(r round) float64 { return r.Ours.Bytes })),
 			median(column(func(r round) float64 { return r.Peer.Bytes })),
 		},
-		Rounds: rounds,
+		CPU: &pair{
+			median(column(func(r round) float64 { return r.Ours.CPU })),
+			median(column(func(r round) float64 { return r.Peer.CPU })),
+		},
+		CPURatio: median(column(round.cpuRatio)),
+		Rounds:   rounds,
 	}
 	res.Missed = missed(map[string]bool{
 		"ratio":  res.Ratio < c.Goal,

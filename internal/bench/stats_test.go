@@ -37,9 +37,9 @@ func TestSummarizeComparesWithinRounds(t *testing.T) {
 	t.Parallel()
 	at := func(speed float64) round {
 		return round{
-			Ours:  sample{Throughput: 90 * speed, Allocs: 2, Bytes: 64},
-			Peer:  sample{Throughput: 100 * speed, Allocs: 1, Bytes: 48},
-			Again: sample{Throughput: 90 * speed, Allocs: 2, Bytes: 64},
+			Ours:  sample{Throughput: 90 * speed, Allocs: 2, Bytes: 64, CPU: 800 / speed},
+			Peer:  sample{Throughput: 100 * speed, Allocs: 1, Bytes: 48, CPU: 1000 / speed},
+			Again: sample{Throughput: 90 * speed, Allocs: 2, Bytes: 64, CPU: 800 / speed},
 		}
 	}
 	res := summarize(Comparison{Goal: 0.97, SameAllocs: true}, []round{at(2), at(1), at(1), at(7)})
@@ -53,6 +53,7 @@ func TestSummarizeComparesWithinRounds(t *testing.T) {
 		{"A/A", res.Control, 1},
 		{"ours", res.Ours, 135},
 		{"peer", res.Peer, 150},
+		{"CPU", res.CPURatio, 0.8},
 		{"our allocations", res.Allocs.Ours, 2},
 		{"the peer's bytes", res.Bytes.Peer, 48},
 	} {
