@@ -53,16 +53,17 @@ func replyAsCluster(conn net.Conn) {
 		}
 		args := make([]string, count)
 		for i := range args {
-			if !lines.Scan() || !lines.Scan() { // the length, then the text
+			lines.Scan() // the length
+			if !lines.Scan() {
 				return
 			}
 			args[i] = strings.ToUpper(lines.Text())
 		}
 		reply := "+OK\r\n"
-		switch {
-		case args[0] == "HELLO":
+		switch args[0] {
+		case "HELLO":
 			reply = "%2\r\n$7\r\nversion\r\n$5\r\n7.0.0\r\n$5\r\nproto\r\n:3\r\n"
-		case args[0] == "CLUSTER":
+		case "CLUSTER":
 			reply = "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$7\r\nbuilder\r\n:0\r\n"
 		}
 		// A pipe has no buffer. This does not block for ever, as rueidis writes

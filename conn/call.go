@@ -235,8 +235,10 @@ func (c *Client) doMulti(ctx context.Context, cmds []rueidis.Completed) []rueidi
 		block = block || cmds[i].IsBlock()
 	}
 	if c.cfg.mode == ModeCluster && mixesSlots(cmds) {
-		return failAll(len(cmds), &Error{Op: opPipeline, Kinds: []error{ErrCrossSlot},
-			Err: errors.New("commands without a key cannot be sent together with commands of several slots: send them apart")})
+		return failAll(len(cmds), &Error{
+			Op: opPipeline, Kinds: []error{ErrCrossSlot},
+			Err: errors.New("commands without a key cannot be sent together with commands of several slots: send them apart"),
+		})
 	}
 	var res []rueidis.RedisResult
 	// What blocks, or is long, gets a connection of its own from rueidis.
@@ -282,10 +284,10 @@ func (c *Client) bound(ctx context.Context) (context.Context, *callContext, func
 	}
 	if c.cfg.NewClient != nil {
 		// A wrapper may keep the context (in a span, say): do not reuse it.
-		ctx, cancel := context.WithTimeout(ctx, c.cfg.CommandTimeout) //nolint:govet // stop cancels
+		ctx, cancel := context.WithTimeout(ctx, c.cfg.CommandTimeout)
 		return ctx, nil, func() bool { cancel(); return true }
 	}
-	call := c.contexts.Get().(*callContext)
+	call := c.contexts.Get().(*callContext) //nolint:errcheck // the pool holds nothing else
 	call.begin(ctx, c.cfg.CommandTimeout)
 	if ctx.Done() == nil {
 		return call, call, nil

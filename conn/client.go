@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -186,7 +187,7 @@ func (c *Client) await(ctx context.Context, op string) (rueidis.Client, error) {
 	}
 	kinds := []error{ErrNotConnected}
 	for _, k := range kindsOf(err) {
-		if k != ErrNotConnected {
+		if !slices.Contains(kinds, k) {
 			kinds = append(kinds, k)
 		}
 	}

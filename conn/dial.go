@@ -30,7 +30,7 @@ func backoff(n int) time.Duration {
 	if n < 6 {
 		d = min(maxBackoff, firstBackoff<<max(n-1, 0))
 	}
-	return d/2 + rand.N(d/2)
+	return d/2 + rand.N(d/2) //nolint:gosec // jitter is no secret
 }
 
 // dialer makes every network connection of a Client. rueidis dials again at

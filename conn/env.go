@@ -86,7 +86,7 @@ func fromEnv(get func(string) string) (Config, error) {
 func agreesWithURL(raw, host, port string) error {
 	u, err := url.Parse(raw)
 	if err != nil {
-		return nil // resolve reports it, without quoting it
+		return nil //nolint:nilerr // resolve reports it, without quoting it
 	}
 	urlPort := u.Port()
 	if urlPort == "" {

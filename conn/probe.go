@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -100,7 +101,7 @@ func (c *Client) probeLoop() {
 func (p *prober) pause() time.Duration {
 	if p.failures == 0 {
 		d := p.c.cfg.ProbeInterval
-		return d - d/10 + rand.N(d/5+1)
+		return d - d/10 + rand.N(d/5+1) //nolint:gosec // jitter is no secret
 	}
 	return min(backoff(p.failures), p.c.cfg.ProbeInterval)
 }
@@ -208,7 +209,7 @@ func (p *prober) askOne(raw rueidis.Client) (bool, error) {
 func (c *Client) checkHello(msg rueidis.RedisMessage) error {
 	hello, err := msg.AsMap()
 	if err != nil {
-		return nil // an answer all the same; a proxy, perhaps
+		return nil //nolint:nilerr // an answer all the same; a proxy, perhaps
 	}
 	text := func(key string) string {
 		m := hello[key]
@@ -274,6 +275,9 @@ func (p *prober) start(name string, node rueidis.Client, cmd func() rueidis.Comp
 	}
 }
 
+// unserving are the kinds of replies that say that a server cannot serve.
+var unserving = []error{ErrLoading, ErrAuth, ErrMaxClients, ErrMasterDown, ErrClusterDown, ErrBusy}
+
 // probeError sorts the failure of a probe. An error reply is an answer, unless
 // it says that the server cannot serve.
 func (c *Client) probeError(err error) error {
@@ -281,8 +285,7 @@ func (c *Client) probeError(err error) error {
 		return nil
 	}
 	if reply, ok := rueidis.IsRedisErr(err); ok {
-		switch k := kindOfReply(reply.Error()); k {
-		case ErrLoading, ErrAuth, ErrMaxClients, ErrMasterDown, ErrClusterDown, ErrBusy:
+		if k := kindOfReply(reply.Error()); slices.Contains(unserving, k) {
 			return &Error{Op: "probe", Kinds: []error{k}, Err: redactReply(reply)}
 		}
 		return nil

@@ -94,7 +94,7 @@ func TestAnyCommands(t *testing.T) {
 	b := c.Batch()
 	b.Do(c.B().Get().Key(keys[0]).Build())
 	b.Run(conn.NewScript("test.twice", "return ARGV[1] * 2 + 0*"+itoa(int(time.Now().UnixNano()%1e9))), keys[:1], []string{"21"}) // nobody has loaded it
-	b.Run(sum, []string{ks.Key("x"), ks.Key("y")}, []string{"1"})                                                             // two slots
+	b.Run(sum, []string{ks.Key("x"), ks.Key("y")}, []string{"1"})                                                                 // two slots
 	b.Run(sum, keys, []string{"1"})
 	res := b.Exec(ctx)
 	if n, err := res[0].AsInt64(); n != 15 || err != nil {

@@ -83,7 +83,8 @@ func TestTLSGroups(t *testing.T) {
 		t.Run(string(topology), func(t *testing.T) {
 			t.Parallel()
 			g, err := redistest.StartGroup(t.Context(), topology, redistest.Options{
-				TLS: &redistest.TLS{ClientCert: true}, Password: "data-password", SentinelPassword: "sentinel-password"})
+				TLS: &redistest.TLS{ClientCert: true}, Password: "data-password", SentinelPassword: "sentinel-password",
+			})
 			must(t, err)
 			t.Cleanup(func() {
 				if err := g.Close(); err != nil {
@@ -92,7 +93,8 @@ func TestTLSGroups(t *testing.T) {
 			})
 			certs := redistest.Certificates()
 			cfg := conn.Config{Addrs: g.Addrs(), Password: "data-password", TLS: &tls.Config{
-				RootCAs: certs.CA, Certificates: []tls.Certificate{certs.Client}, MinVersion: tls.VersionTLS12}}
+				RootCAs: certs.CA, Certificates: []tls.Certificate{certs.Client}, MinVersion: tls.VersionTLS12,
+			}}
 			if topology == redistest.TopologySentinel {
 				cfg.SentinelMaster, cfg.SentinelPassword = redistest.MasterName, "sentinel-password"
 			} else {
@@ -152,14 +154,21 @@ func TestCredentialsRotate(t *testing.T) {
 	// One that hangs is given up within the connect time-out; one that fails
 	// says why.
 	start := time.Now()
-	_, err = conn.Open(t.Context(), conn.Config{Addrs: []string{s.Addr()}, ConnectTimeout: 300 * time.Millisecond,
-		Credentials: func(ctx context.Context) (conn.Credentials, error) { <-ctx.Done(); return conn.Credentials{}, ctx.Err() }})
+	_, err = conn.Open(t.Context(), conn.Config{
+		Addrs: []string{s.Addr()}, ConnectTimeout: 300 * time.Millisecond,
+		Credentials: func(ctx context.Context) (conn.Credentials, error) {
+			<-ctx.Done()
+			return conn.Credentials{}, ctx.Err()
+		},
+	})
 	if took := time.Since(start); err == nil || took > 2*time.Second {
 		t.Errorf("after %v: %v", took, err)
 	}
 	vault := errors.New("the vault is sealed")
-	_, err = conn.Open(t.Context(), conn.Config{Addrs: []string{s.Addr()},
-		Credentials: func(context.Context) (conn.Credentials, error) { return conn.Credentials{}, vault }})
+	_, err = conn.Open(t.Context(), conn.Config{
+		Addrs:       []string{s.Addr()},
+		Credentials: func(context.Context) (conn.Credentials, error) { return conn.Credentials{}, vault },
+	})
 	if !errors.Is(err, vault) || !errors.Is(err, conn.ErrAuth) {
 		t.Errorf("got %v", err)
 	}
