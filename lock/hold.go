@@ -7,14 +7,17 @@ import (
 
 // moment is a point in time by both clocks. The monotonic one does not step, and
 // may stop while the machine is suspended; the wall clock may step, and goes on.
-type moment struct{ t time.Time }
+type moment struct{ monotonic, wall time.Time }
 
-func now() moment { return moment{time.Now()} }
+func now() moment {
+	t := time.Now()
+	return moment{monotonic: t, wall: t.Round(0)} // Round(0) strips the monotonic reading
+}
 
 // elapsed returns what has passed by the clock by which more has passed: it is
 // safe to believe a lock over too early.
 func (m moment) elapsed(until moment) time.Duration {
-	return max(until.t.Sub(m.t), until.t.Round(0).Sub(m.t.Round(0)))
+	return max(until.monotonic.Sub(m.monotonic), until.wall.Sub(m.wall))
 }
 
 // hold is the context of a lock. A timer ends it; as timers can be late, whoever
@@ -52,7 +55,7 @@ func (h *hold) check() {
 // Deadline returns when the lock's time is over, or the parent's deadline where
 // that is earlier.
 func (h *hold) Deadline() (time.Time, bool) {
-	end := h.sent.t.Add(h.validity)
+	end := h.sent.monotonic.Add(h.validity)
 	if d, ok := h.Context.Deadline(); ok && d.Before(end) {
 		return d, true
 	}

@@ -164,4 +164,3 @@ func (s *Store[M]) Delete(ctx context.Context, id ID) error {
 }
 
 func (s *Store[M]) key(id ID) string { return s.keys.Key(id.hash()) }
-
