@@ -189,10 +189,12 @@ func TestClusterMigratesSlotsUnderLoad(t *testing.T) {
 	done := timed(t, "21 slots moved, one with 250 keys")
 	must(t, g.MigrateSlots(ctx, slot-10, slot+10, to))
 	done()
-	eventually(t, "the client is told", func() bool {
-		_, err := clientDo(t, from, "GET", "{migrate}1")
-		return err != nil && strings.HasPrefix(err.Error(), "MOVED")
-	})
+	for _, s := range g.Servers[:clusterPrimaries] {
+		_, err := clientDo(t, s, "GET", "{migrate}1")
+		if s == to && err != nil || s != to && (err == nil || err.Error() != fmt.Sprintf("MOVED %d %s", slot, to.Addr())) {
+			t.Errorf("%s says %v after the migration", s.Name(), err)
+		}
+	}
 	close(stop)
 	load.Wait()
 	t.Logf("%d GETs served by the old owner, %d redirected", served, told)

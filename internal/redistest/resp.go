@@ -55,8 +55,10 @@ func dial(ctx context.Context, addr string, config *tls.Config) (*Conn, error) {
 		}
 		nc = secure
 	}
-	return &Conn{nc: nc, r: bufio.NewReader(nc)}, nil
+	return newConn(nc), nil
 }
+
+func newConn(nc net.Conn) *Conn { return &Conn{nc: nc, r: bufio.NewReader(nc)} }
 
 // Close closes the connection.
 func (c *Conn) Close() error { return c.nc.Close() }
@@ -116,8 +118,16 @@ func (c *Conn) arm(ctx context.Context) (disarm func()) {
 		deadline = time.Now().Add(defaultDoTimeout)
 	}
 	_ = c.nc.SetDeadline(deadline)
-	stop := context.AfterFunc(ctx, func() { _ = c.nc.SetDeadline(time.Unix(1, 0)) })
-	return func() { stop() }
+	cut := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(cut)
+		_ = c.nc.SetDeadline(time.Unix(1, 0))
+	})
+	return func() {
+		if !stop() {
+			<-cut // or it would cut off the next call
+		}
+	}
 }
 
 // ctxError makes an I/O error that ctx caused match ctx's.

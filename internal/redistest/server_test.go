@@ -60,6 +60,21 @@ func TestRestartKeepsAddressAndData(t *testing.T) {
 	}
 }
 
+func TestStopSavesAndKillDoesNot(t *testing.T) {
+	t.Parallel()
+	// With a save point a server that is told to end writes its data to disk.
+	s := Standalone(t, Options{Config: map[string]string{"save": "3600 1"}})
+	do(t, s, "SET", "stopped", "v")
+	must(t, s.Stop(t.Context()))
+	must(t, s.Restart(t.Context()))
+	do(t, s, "SET", "killed", "v")
+	must(t, s.Kill(t.Context()))
+	must(t, s.Restart(t.Context()))
+	if stopped, killed := do(t, s, "GET", "stopped"), do(t, s, "GET", "killed"); stopped != "v" || killed != nil {
+		t.Errorf("after a stop %v, want v; after a kill %v, want nothing", stopped, killed)
+	}
+}
+
 func TestFreezeBlocksAndThawResumes(t *testing.T) {
 	t.Parallel()
 	s := Standalone(t, Options{})
