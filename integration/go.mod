@@ -6,8 +6,13 @@ require (
 	github.com/google/go-cmp v0.7.0
 	github.com/redis/rueidis v1.0.79
 	github.com/redis/rueidis/rueidiscompat v1.0.79
+	github.com/relay-platform/redis/cache v0.1.0
 	github.com/relay-platform/redis/conn v0.1.0
+	github.com/relay-platform/redis/health v0.1.0
 	github.com/relay-platform/redis/internal/redistest v0.1.0
+	github.com/relay-platform/redis/lock v0.1.0
+	github.com/relay-platform/redis/ratelimit v0.1.0
+	github.com/relay-platform/redis/session v0.1.0
 	go.uber.org/goleak v1.3.0
 )
 
