@@ -1,6 +1,59 @@
-// A user of cache alone, who so far has a package to import and nothing to call.
+// A user of cache alone. Without a server what can be wrong is refused, and what
+// is right but cannot be reached says so; with one (REDIS_URL) it does its work.
 package main
 
-import _ "github.com/relay-platform/redis/cache"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
 
-func main() {}
+	"github.com/relay-platform/redis/cache"
+	"github.com/relay-platform/redis/conn"
+)
+
+func main() {
+	ctx := context.Background()
+	// Port 1 of loopback: nobody listens there.
+	cfg := conn.Config{Addrs: []string{"127.0.0.1:1"}, Lazy: true, KeyPrefix: "rehearsal:"}
+	url := os.Getenv("REDIS_URL")
+	if url != "" {
+		cfg = conn.Config{URL: url, KeyPrefix: "rehearsal:"}
+	}
+	c, err := conn.Open(ctx, cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+
+	_, err = cache.New[string](c, "", cache.Options{})
+	if !errors.Is(err, conn.ErrInvalidArgument) {
+		log.Fatalf("bad input: got %v, want ErrInvalidArgument", err)
+	}
+	fmt.Println("bad input:", err)
+
+	err = use(ctx, c)
+	switch {
+	case url != "" && err != nil:
+		log.Fatalf("with a server: %v", err)
+	case url == "" && !errors.Is(err, conn.ErrNotConnected):
+		log.Fatalf("without a server: got %v, want ErrNotConnected", err)
+	}
+	fmt.Println("used:", err)
+}
+
+func use(ctx context.Context, c *conn.Client) error {
+	greetings, err := cache.New[string](c, "greeting", cache.Options{})
+	if err != nil {
+		return err
+	}
+	if err := greetings.Set(ctx, "en", "hello"); err != nil {
+		return err
+	}
+	s, err := greetings.Get(ctx, "en")
+	if err == nil && s != "hello" {
+		return fmt.Errorf("read %q", s)
+	}
+	return err
+}

@@ -1,6 +1,57 @@
-// A user of lock alone, who so far has a package to import and nothing to call.
+// A user of lock alone. Without a server what can be wrong is refused, and what
+// is right but cannot be reached says so; with one (REDIS_URL) it does its work.
 package main
 
-import _ "github.com/relay-platform/redis/lock"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"time"
 
-func main() {}
+	"github.com/relay-platform/redis/conn"
+	"github.com/relay-platform/redis/lock"
+)
+
+func main() {
+	ctx := context.Background()
+	// Port 1 of loopback: nobody listens there.
+	cfg := conn.Config{Addrs: []string{"127.0.0.1:1"}, Lazy: true, KeyPrefix: "rehearsal:"}
+	url := os.Getenv("REDIS_URL")
+	if url != "" {
+		cfg = conn.Config{URL: url, KeyPrefix: "rehearsal:"}
+	}
+	c, err := conn.Open(ctx, cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+
+	_, err = lock.New(nil, lock.Options{})
+	if !errors.Is(err, conn.ErrInvalidArgument) {
+		log.Fatalf("bad input: got %v, want ErrInvalidArgument", err)
+	}
+	fmt.Println("bad input:", err)
+
+	err = use(ctx, c)
+	switch {
+	case url != "" && err != nil:
+		log.Fatalf("with a server: %v", err)
+	case url == "" && !errors.Is(err, conn.ErrNotConnected):
+		log.Fatalf("without a server: got %v, want ErrNotConnected", err)
+	}
+	fmt.Println("used:", err)
+}
+
+func use(ctx context.Context, c *conn.Client) error {
+	locks, err := lock.New(c, lock.Options{})
+	if err != nil {
+		return err
+	}
+	held, err := locks.TryAcquire(ctx, "job", time.Second)
+	if err != nil {
+		return err
+	}
+	return held.Release(ctx)
+}
