@@ -4,7 +4,7 @@
 #
 #   scripts/setup.sh demo    a Redis server, if one can be had; never fails
 #   scripts/setup.sh bench   a Redis server
-#   scripts/setup.sh test    a C compiler (for -race), every image of the matrix
+#   scripts/setup.sh test    a C compiler (for -race), every image of the matrix, a redis-server
 #   scripts/setup.sh lint    shellcheck
 #
 # A server comes from a Docker engine that answers; in CI, as root on Debian, an
@@ -68,6 +68,15 @@ server() {
 	return 1
 }
 
+# local_server sees to a redis-server beside the images: that servers also run as
+# local processes is tested.
+local_server() {
+	command -v redis-server >/dev/null && return
+	scripts/images.sh --local && return
+	say "there is no redis-server in PATH, which internal/redistest's own tests need (on Debian as root: scripts/images.sh --local)."
+	return 1
+}
+
 compiler() {
 	# Without libc's headers gcc is there and cgo does not build.
 	[ -e /usr/include/stdlib.h ] || [ "$(uname -s)" != Linux ] || ! can_install || install_packages gcc libc6-dev
@@ -87,6 +96,7 @@ bench) [ -n "${REDIS_URL:-}" ] || server redis:8.0 ;;
 test)
 	compiler
 	server
+	local_server
 	;;
 lint) command_or_package shellcheck shellcheck ;;
 *)

@@ -2,7 +2,6 @@ package redistest
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -149,9 +148,7 @@ func TestStartFailureShowsTheLog(t *testing.T) {
 }
 
 func TestMissingImageSaysWhatToDo(t *testing.T) {
-	if _, err := dockerEngine(); errors.Is(err, errNoDocker) {
-		t.Skip("no Docker engine: images play no part")
-	}
+	mustEngine(t)
 	t.Parallel()
 	_, err := StartServer(t.Context(), Options{Version: "redis:0.1"})
 	if err == nil || !strings.Contains(err.Error(), "scripts/images.sh") {
