@@ -22,8 +22,9 @@ type netConn struct {
 
 	established atomic.Bool // the handshake has ended
 	closed      atomic.Bool
-	answered    bool  // only its one reader touches it
-	refusal     error // likewise
+	answered    bool                  // only its one reader touches it
+	refusal     error                 // likewise
+	handshake   atomic.Pointer[Error] // what ended it
 }
 
 var tooMany = []byte("-ERR max number of clients")
@@ -64,6 +65,9 @@ func (n *netConn) lost(err error) error {
 			e.Kinds = append(e.Kinds, ErrTLS)
 			e.Err = fmt.Errorf("the server asked for a client certificate, and then hung up (Config.TLS.Certificates): %w", err)
 		}
+		if !n.closed.Load() {
+			n.handshake.CompareAndSwap(nil, e)
+		}
 	}
 	err = e
 	// A deadline is rueidis' own, and so is a Close: not losses.
@@ -94,6 +98,9 @@ func (n *netConn) Close() error {
 	n.d.mu.Unlock()
 	if !closed && !n.established.Load() && time.Since(n.since) < 2*n.d.c.cfg.ConnectTimeout {
 		err := n.refusal
+		if e := n.handshake.Load(); err == nil && e != nil {
+			err = e // until the next attempt, calls fail with this one's reason
+		}
 		if err == nil {
 			err = &Error{Addr: n.addr, Kinds: []error{ErrNotConnected}, Err: errors.New("the handshake failed; the next attempt follows shortly")}
 		}
