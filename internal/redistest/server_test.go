@@ -2,6 +2,7 @@ package redistest
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net"
