@@ -110,6 +110,7 @@ func (k *Checker) ask(ctx context.Context, n node, q question) answer {
 		case a.err != nil:
 			a.err = k.explain(a.err)
 		}
+		a.known = k.saveKnown(n.addr)
 		return a
 	}
 }
@@ -138,6 +139,12 @@ func (k *Checker) saveDue(addr string) bool {
 	defer k.mu.Unlock()
 	s := k.saves[addr]
 	return !s.refused && (!s.known || time.Since(s.asked) >= saveInterval)
+}
+
+func (k *Checker) saveKnown(addr string) saveAnswer {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.saves[addr]
 }
 
 func (k *Checker) keepSave(addr string, a answer) {

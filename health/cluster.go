@@ -19,6 +19,7 @@ type member struct {
 	mapped   bool // named by the slot map
 	slots    int
 	replica  bool
+	failed   bool // says the slot map
 	answered bool // or failed to
 	answer   answer
 	info     fields // CLUSTER INFO
@@ -33,7 +34,7 @@ func (m *member) reached() bool { return m.answered && m.answer.err == nil }
 func (k *Checker) checkCluster(ctx context.Context, r *Result, nodes []node) {
 	s := survey{k: k, began: r.CheckedAt, members: map[string]*member{}}
 	s.run(ctx, nodes)
-	k.judge(r, s.members, len(s.found.shards) > 0, s.found.err)
+	k.judge(r, s.members, len(s.found.nodes) > 0, s.found.err)
 }
 
 // survey collects what the nodes say.
@@ -41,7 +42,7 @@ type survey struct {
 	k       *Checker
 	began   time.Time
 	members map[string]*member
-	found   shardsAnswer
+	found   mapAnswer
 }
 
 // run asks all nodes at the same time, and one of them for the slot map: the
@@ -60,7 +61,7 @@ func (s *survey) run(ctx context.Context, nodes []node) {
 		s.members[n.addr] = &member{addr: n.addr, known: true}
 		go func() { answers <- result{n.addr, s.k.ask(ctx, n, question{cluster: true})} }()
 	}
-	slotMaps := make(chan shardsAnswer, len(nodes))
+	slotMaps := make(chan mapAnswer, len(nodes))
 	pending, sure := 0, false // of the slot maps
 	var patience <-chan time.Time
 	for left := len(nodes); left > 0 || pending > 0; {
@@ -69,21 +70,21 @@ func (s *survey) run(ctx context.Context, nodes []node) {
 			left--
 			m := s.members[a.addr]
 			m.answer, m.answered, m.info = a.answer, true, parseFields(a.answer.cluster)
-			if a.answer.err == nil && !sure && (pending+len(s.found.shards) == 0 || !m.stateFail()) {
+			if a.answer.err == nil && !sure && (pending+len(s.found.nodes) == 0 || !m.stateFail()) {
 				sure = !m.stateFail()
 				pending++
-				go func() { slotMaps <- s.k.askShards(ctx, byAddr[a.addr]) }()
+				go func() { slotMaps <- s.k.askMap(ctx, byAddr[a.addr]) }()
 			}
 		case found := <-slotMaps:
 			pending--
-			if len(found.shards) > 0 || len(s.found.shards) == 0 {
+			if len(found.nodes) > 0 || len(s.found.nodes) == 0 {
 				s.found = found
 				s.arrange()
 			}
 		case <-patience:
 			left = 0
 		}
-		if patience == nil && left > 0 && pending == 0 && len(s.found.shards) > 0 && s.primariesAnswered() {
+		if patience == nil && left > 0 && pending == 0 && len(s.found.nodes) > 0 && s.primariesAnswered() {
 			timer := time.NewTimer(time.Until(s.began.Add(s.k.opts.SlowAfter)))
 			defer timer.Stop()
 			patience = timer.C
@@ -92,8 +93,7 @@ func (s *survey) run(ctx context.Context, nodes []node) {
 	for _, m := range s.members {
 		switch {
 		case !m.known:
-			m.answer = answer{err: &conn.Error{Op: "health", Addr: m.addr, Kinds: []error{conn.ErrNotConnected},
-				Err: errors.New("the client does not know this node yet; it looks every 10 s")}}
+			m.answer = answer{err: &notAsked{m.addr, m.failed}}
 		case !m.answered:
 			took := time.Since(s.began)
 			m.answer = answer{took: took, err: &conn.Error{Op: "health", Addr: m.addr, Kinds: []error{conn.ErrTimeout},
@@ -117,14 +117,9 @@ func (s *survey) arrange() {
 	for _, m := range s.members {
 		m.slots, m.replica, m.mapped = 0, true, false
 	}
-	for _, sh := range s.found.shards {
-		for _, n := range sh.nodes {
-			m := s.member(n.addrs)
-			m.mapped, m.replica = true, !n.primary
-			if n.primary {
-				m.slots = sh.slots
-			}
-		}
+	for _, n := range s.found.nodes {
+		m := s.member(n.addrs)
+		m.mapped, m.replica, m.failed, m.slots = true, !n.primary, n.failed, n.slots
 	}
 }
 
@@ -140,15 +135,15 @@ func (s *survey) member(addrs []string) *member {
 	return m
 }
 
-func (k *Checker) askShards(ctx context.Context, n node) shardsAnswer {
-	s, _, ok := k.shards.do(ctx, n.addr, k.opts.Timeout, func(ctx context.Context) shardsAnswer {
-		shards, err := n.shards(ctx)
-		return shardsAnswer{shards, err}
+func (k *Checker) askMap(ctx context.Context, n node) mapAnswer {
+	a, _, ok := k.maps.do(ctx, n.addr, k.opts.Timeout, func(ctx context.Context) mapAnswer {
+		nodes, err := n.slots(ctx)
+		return mapAnswer{nodes, err}
 	})
 	if !ok {
-		s.err = nodeError("CLUSTER SHARDS", n.addr, ctx.Err())
+		a.err = nodeError("CLUSTER NODES", n.addr, ctx.Err())
 	}
-	return s
+	return a
 }
 
 // judge fills in the result.
@@ -219,7 +214,7 @@ func (k *Checker) judgeUnknown(r *Result, c *Cluster, members map[string]*member
 	if c.Reachable > 0 {
 		r.Cluster = c
 		if isReply(mapErr) {
-			r.warn(WarnInfoForbidden, "", "CLUSTER SHARDS is refused, so what is served is what the nodes say of each other: give the user +cluster|shards (%v)", mapErr)
+			r.warn(WarnInfoForbidden, "", "CLUSTER NODES is refused, so what is served is what the nodes say of each other: give the user +cluster|nodes (%v)", mapErr)
 		}
 	}
 	if c.SlotsServed == slotCount {
@@ -250,15 +245,26 @@ func verdict(r *Result, c *Cluster, failing []Node) {
 	case c.SlotsServed == slotCount:
 		r.fail(failing[0].Reason, details)
 	case c.SlotsServed > 0:
-		r.fail(ReasonSlotsUncovered, &conn.Error{Op: "health", Kinds: []error{conn.ErrClusterDown}, Err: fmt.Errorf(
-			"%d of %d slots are served, %d have a primary: %w", c.SlotsServed, slotCount, c.SlotsAssigned, details)})
+		r.fail(ReasonSlotsUncovered, &uncovered{*c, details})
 	case down > 0 || len(failing) == 0:
-		r.fail(ReasonClusterDown, &conn.Error{Op: "health", Kinds: []error{conn.ErrClusterDown}, Err: fmt.Errorf(
-			"no slot is served, %d of %d have a primary: %w", c.SlotsAssigned, slotCount, details)})
+		r.fail(ReasonClusterDown, &uncovered{*c, details})
 	default:
 		r.fail(common(failing), details)
 	}
 }
+
+// uncovered is the error of a cluster that does not serve every slot.
+type uncovered struct {
+	c       Cluster
+	details error
+}
+
+func (e *uncovered) Error() string {
+	return fmt.Sprintf("health: %d of %d slots are served, %d have a primary: %v", e.c.SlotsServed, slotCount, e.c.SlotsAssigned, e.details)
+}
+
+// Unwrap says what a command for such a slot would meet, and why.
+func (e *uncovered) Unwrap() []error { return []error{conn.ErrClusterDown, e.details} }
 
 // common returns the reason that most nodes have; of equals, the first one's.
 func common(nodes []Node) Reason {
@@ -293,6 +299,7 @@ func (k *Checker) assessMember(r *Result, m *member, known bool) Node {
 			n.Err = &conn.Error{Op: "health", Addr: m.addr, Kinds: []error{conn.ErrClusterDown}, Err: fmt.Errorf(
 				"the node reports cluster_state:fail: it is cut off from the other primaries, or slots are not covered (%s of %s are)", m.info["cluster_slots_ok"], m.info["cluster_slots_assigned"])}
 		}
+	case n.Reason == ReasonNotAsked:
 	case n.Server == nil:
 		r.warn(WarnReplicaUnreachable, m.addr, "%v", n.Err)
 	case n.Reason == ReasonReplicationLinkDown:
@@ -304,6 +311,23 @@ func (k *Checker) assessMember(r *Result, m *member, known bool) Node {
 	}
 	return n
 }
+
+// notAsked is the error of a node that the slot map names and the client does
+// not know: it leaves out those that have failed or are still being filled.
+type notAsked struct {
+	addr   string
+	failed bool
+}
+
+func (e *notAsked) Error() string {
+	if e.failed {
+		return fmt.Sprintf("health: %s has failed, says the cluster", e.addr)
+	}
+	return fmt.Sprintf("health: %s was not asked: the client does not know it yet, and looks every 10 s", e.addr)
+}
+
+// Unwrap says what a command for the node would meet.
+func (e *notAsked) Unwrap() error { return conn.ErrNotConnected }
 
 // totals adds up what the primaries tell.
 type totals struct {

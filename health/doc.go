@@ -43,8 +43,10 @@
 // # How each condition is found
 //
 // A check sends PING, HELLO and INFO in one round trip, and in a cluster CLUSTER
-// INFO to every node and CLUSTER SHARDS to one. Once a minute CONFIG GET save
-// goes with them, until it is refused. Nothing is ever written.
+// INFO to every node and CLUSTER NODES to one. Once a minute CONFIG GET save goes
+// with them, until it is refused. Nothing is ever written. Asking the replicas of
+// a cluster takes a connection to each, which the client would not open for
+// itself: conn.Config.BufferBytes of memory, and a client of each replica.
 //
 //   - [ReasonRefused], [ReasonDNS], [ReasonTLS], [ReasonAuth], [ReasonMaxClients],
 //     [ReasonWrongMode]: a connection could not be made. The server does not
@@ -79,7 +81,7 @@
 // What the Redis user needs for this package, beside what conn needs:
 //
 //	+ping +hello +info +config|get              single, Sentinel
-//	+cluster|info +cluster|shards               in a cluster as well
+//	+cluster|info +cluster|nodes                in a cluster as well
 //	+eval                                       for Options.WriteProbe
 //
 // No key or channel is touched. Where INFO is refused the check still says that

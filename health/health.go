@@ -64,7 +64,7 @@ type Checker struct {
 	src  source
 
 	asks    flights[answer]
-	shards  flights[shardsAnswer]
+	maps    flights[mapAnswer]
 	probes  flights[Result] // ReadinessHandler's checks
 	mu      sync.Mutex
 	last    Result
@@ -72,10 +72,10 @@ type Checker struct {
 	saves   map[string]saveAnswer // by address
 }
 
-// shardsAnswer is what CLUSTER SHARDS gave.
-type shardsAnswer struct {
-	shards []shard
-	err    error
+// mapAnswer is what CLUSTER NODES gave.
+type mapAnswer struct {
+	nodes []mapNode
+	err   error
 }
 
 // saveAnswer is what CONFIG GET save gave.

@@ -27,17 +27,22 @@ func (k *Checker) assess(r *Result, a answer, want string) Node {
 	}
 	f := parseFields(a.info)
 	n.Server = describe(a, f)
-	if a.infoErr != nil {
-		r.warn(WarnInfoForbidden, a.addr, "INFO is refused, so most of what it tells is absent: give the user +info (%v)", a.infoErr)
-	} else {
-		n.Server.Info = k.info(a.addr, f)
+	switch reasonOf(a.infoErr) {
+	case ReasonPermission, ReasonError:
+		r.warn(WarnInfoForbidden, a.addr, "INFO is refused, so what it tells is absent: give the user +info (%v)", a.infoErr)
+	case ReasonNone:
+		n.Server.Info = newInfo(a.known, f)
 	}
-	if err := refusal(a, f, n.Server, want); err != nil {
+	err := wrongMode(a, r.Mode)
+	if err == nil {
+		err = refusal(a, f, n.Server, want)
+	}
+	if err != nil {
 		n.Err, n.Reason = err, reasonOf(err)
 	}
 	n.Healthy = n.Err == nil
 	if want == primaryRole {
-		k.warnings(r, a, f, &n)
+		warnings(r, a, f, &n)
 	}
 	return n
 }
@@ -65,7 +70,7 @@ func describe(a answer, f fields) *Server {
 	return s
 }
 
-func (k *Checker) info(addr string, f fields) *Info {
+func newInfo(save saveAnswer, f fields) *Info {
 	i := &Info{
 		Uptime:            time.Duration(min(f.count("uptime_in_seconds"), 1<<33)) * time.Second,
 		ConnectedClients:  f.count("connected_clients"),
@@ -85,14 +90,11 @@ func (k *Checker) info(addr string, f fields) *Info {
 	if i.ReplicationLink != "" {
 		i.ReplicationLag = time.Duration(min(max(f.num("master_last_io_seconds_ago"), -1), 1<<33)) * time.Second
 	}
-	i.Persistence = k.persistence(addr, f)
+	i.Persistence = persistence(save, f)
 	return i
 }
 
-func (k *Checker) persistence(addr string, f fields) Persistence {
-	k.mu.Lock()
-	save := k.saves[addr]
-	k.mu.Unlock()
+func persistence(save saveAnswer, f fields) Persistence {
 	aof := f.has("aof_enabled", "1")
 	switch {
 	case aof && save.known && save.points != "":
@@ -105,6 +107,15 @@ func (k *Checker) persistence(addr string, f fields) Persistence {
 		return PersistenceRDB
 	}
 	return PersistenceOff
+}
+
+// wrongMode says that the server is not what the client takes it for.
+func wrongMode(a answer, mode conn.Mode) error {
+	is := a.hello["mode"]
+	if mode == conn.ModeCluster || is != "cluster" && is != "sentinel" {
+		return nil
+	}
+	return &conn.Error{Op: "health", Addr: a.addr, Kinds: []error{conn.ErrWrongMode}, Err: fmt.Errorf("the server is in mode %s, the client in mode %s: change conn.Config.Mode", is, mode)}
 }
 
 // refusal says why a server that answered does not do its part; nil if it does.
@@ -185,7 +196,7 @@ func (e *linkDown) Error() string {
 func (e *linkDown) Unwrap() error { return conn.ErrReadOnly }
 
 // warnings tells of what may become a problem with a primary.
-func (k *Checker) warnings(r *Result, a answer, f fields, n *Node) {
+func warnings(r *Result, a answer, f fields, n *Node) {
 	if !n.Server.Tracking && len(a.hello) > 0 {
 		r.warn(WarnTrackingUnsupported, a.addr, "the server offers no client tracking (RESP3, version 6 or later): near caches cannot be used")
 	}

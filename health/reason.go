@@ -53,6 +53,11 @@ const (
 	ReasonPersistence         Reason = "persistence_failing"   // degraded: the server cannot save to its disk, writes are refused
 	ReasonNoReplicas          Reason = "no_replicas"           // degraded: too few replicas are connected, writes are refused
 
+	// ReasonNotAsked is only a Node's: the cluster has it, and the client does
+	// not know it yet. The client looks every 10 s; a node that has just joined,
+	// or a replica to which nothing was ever written, may have to wait for that.
+	ReasonNotAsked Reason = "not_asked"
+
 	ReasonError    Reason = "error"    // down: another error
 	ReasonCanceled Reason = "canceled" // unknown: the caller's context ended first
 )
@@ -96,6 +101,7 @@ var reasons = []struct {
 	{context.DeadlineExceeded, ReasonNoAnswer},
 	{context.Canceled, ReasonCanceled},
 	{conn.ErrNotConnected, ReasonUnreachable},
+	{conn.ErrUnknownOutcome, ReasonUnreachable}, // cut off: a check writes nothing, so nothing is unknown
 }
 
 // reasonOf returns the reason for an error of conn, or of a node.
@@ -103,9 +109,15 @@ func reasonOf(err error) Reason {
 	if err == nil {
 		return ReasonNone
 	}
-	var link *linkDown
-	if errors.As(err, &link) {
+	var (
+		link   *linkDown
+		absent *notAsked
+	)
+	switch {
+	case errors.As(err, &link):
 		return ReasonReplicationLinkDown
+	case errors.As(err, &absent) && !absent.failed:
+		return ReasonNotAsked
 	}
 	for _, r := range reasons {
 		if errors.Is(err, r.err) {

@@ -141,9 +141,6 @@ const (
 	PersistenceUnknown Persistence = "unknown" // no file, no snapshot so far, and CONFIG GET is refused
 )
 
-// slotCount is how many slots a cluster has.
-const slotCount = 16384
-
 // Cluster is how a cluster is, seen from this process.
 type Cluster struct {
 	// SlotsServed is how many of the 16384 slots are served to this process: by a

@@ -26,9 +26,9 @@ type source interface {
 // node is a server that can be asked. Its functions may outlast their context,
 // by as long as rueidis is stuck with a frozen server.
 type node struct {
-	addr   string // empty where only the answer tells
-	ask    func(context.Context, question) answer
-	shards func(context.Context) ([]shard, error) // nil outside a cluster
+	addr  string // empty where only the answer tells
+	ask   func(context.Context, question) answer
+	slots func(context.Context) ([]mapNode, error) // the slot map; nil outside a cluster
 }
 
 // question says what to ask beside PING, HELLO and INFO.
@@ -49,18 +49,8 @@ type answer struct {
 	cluster string // CLUSTER INFO
 	save    string // CONFIG GET save
 	saveErr error
-	write   error // of the empty script
-}
-
-// shard is a primary and its replicas, as CLUSTER SHARDS tells.
-type shard struct {
-	slots int
-	nodes []shardNode
-}
-
-type shardNode struct {
-	addrs   []string // by which the client may know it: plain and TLS port
-	primary bool
+	known   saveAnswer // what is known of CONFIG GET save by now
+	write   error      // of the empty script
 }
 
 // clientSource asks through a conn.Client.
@@ -90,12 +80,16 @@ func (s clientSource) nodes(ctx context.Context) ([]node, error) {
 			ask: func(ctx context.Context, q question) answer {
 				return ask(ctx, addr, q, s.c.B(), client.DoMulti)
 			},
-			shards: func(ctx context.Context) ([]shard, error) {
-				msg, err := client.Do(ctx, s.c.B().Arbitrary("CLUSTER", "SHARDS").ReadOnly()).ToMessage()
-				if err != nil {
-					return nil, nodeError("CLUSTER SHARDS", addr, err)
+			slots: func(ctx context.Context) ([]mapNode, error) {
+				msg, err := client.Do(ctx, s.c.B().ClusterNodes().Build()).ToMessage()
+				text := ""
+				if err == nil {
+					text, err = verbatim(msg)
 				}
-				return parseShards(msg, addr), nil
+				if err != nil {
+					return nil, nodeError("CLUSTER NODES", addr, err)
+				}
+				return parseNodes(text, addr), nil
 			},
 		})
 	}
@@ -159,11 +153,14 @@ func ask(ctx context.Context, addr string, q question, b rueidis.Builder,
 	}
 	var msg rueidis.RedisMessage
 	if msg, a.infoErr = next("INFO"); a.infoErr == nil {
-		a.info, a.infoErr = msg.ToString()
+		a.info, a.infoErr = verbatim(msg)
 	}
 	if q.cluster {
 		if msg, err := next("CLUSTER INFO"); err == nil {
-			a.cluster, _ = msg.ToString()
+			a.cluster, err = verbatim(msg)
+			if err != nil && a.infoErr == nil {
+				a.infoErr = nodeError("CLUSTER INFO", addr, err)
+			}
 		}
 	}
 	if q.save {
@@ -174,10 +171,22 @@ func ask(ctx context.Context, addr string, q question, b rueidis.Builder,
 	if q.write {
 		_, a.write = next("EVAL")
 	}
+	if a.err == nil && a.ping != nil && len(a.hello) == 0 && a.infoErr != nil {
+		// Everything was refused: what connecting needs was, and each command
+		// got that answer.
+		a.err = a.ping
+	}
 	if a.err != nil {
 		return answer{addr: addr, took: a.took, err: a.err}
 	}
 	return a
+}
+
+// verbatim returns a text. In RESP3 it is a verbatim string, and rueidis hands
+// out the three letters of its format and the colon with it.
+func verbatim(msg rueidis.RedisMessage) (string, error) {
+	s, err := msg.ToString()
+	return strings.TrimPrefix(s, "txt:"), err
 }
 
 // textMap reads the texts and numbers of a map reply.
@@ -259,52 +268,4 @@ func isReply(err error) bool {
 	}
 	// A reply that conn has shortened, as it would repeat what was sent.
 	return errors.As(err, &known) && len(known.Kinds) == 0 && !errors.Is(err, context.Canceled)
-}
-
-// parseShards reads the reply of CLUSTER SHARDS: for each shard a map of its
-// slots (first and last, in turn) and its nodes.
-func parseShards(msg rueidis.RedisMessage, from string) []shard {
-	list, _ := msg.ToArray()
-	var shards []shard
-	for i := range list {
-		m, err := list[i].AsMap()
-		if err != nil {
-			continue
-		}
-		var s shard
-		slots, nodes := m["slots"], m["nodes"]
-		bounds, _ := slots.ToArray()
-		for j := 0; j+1 < len(bounds); j += 2 {
-			first, err1 := bounds[j].AsInt64()
-			last, err2 := bounds[j+1].AsInt64()
-			if err1 == nil && err2 == nil && 0 <= first && first <= last && last < slotCount {
-				s.slots += int(last-first) + 1
-			}
-		}
-		members, _ := nodes.ToArray()
-		for j := range members {
-			if n, ok := parseShardNode(textMap(members[j]), from); ok {
-				s.nodes = append(s.nodes, n)
-			}
-		}
-		shards = append(shards, s)
-	}
-	return shards
-}
-
-func parseShardNode(m map[string]string, from string) (shardNode, bool) {
-	n := shardNode{primary: m["role"] == "master"}
-	host := m["endpoint"]
-	switch host {
-	case "?": // a node that does not know its own name
-		host = m["ip"]
-	case "": // the one that was asked
-		host, _, _ = net.SplitHostPort(from)
-	}
-	for _, port := range []string{m["port"], m["tls-port"]} {
-		if port != "" && port != "0" {
-			n.addrs = append(n.addrs, net.JoinHostPort(host, port))
-		}
-	}
-	return n, len(n.addrs) > 0
 }

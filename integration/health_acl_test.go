@@ -1,0 +1,146 @@
+package integration_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/relay-platform/redis/conn"
+	"github.com/relay-platform/redis/health"
+	"github.com/relay-platform/redis/internal/redistest"
+)
+
+// What the package comment says that a user needs, and what conn itself needs
+// to connect and to probe.
+const (
+	healthACL        = "+ping +hello +info +config|get"
+	healthClusterACL = healthACL + " +cluster|info +cluster|nodes"
+	connACL          = "+ping +hello +client|setinfo"
+	connSentinelACL  = connACL + " +role"
+	connClusterACL   = connACL + " +cluster|slots +cluster|info +cluster|shards +info +exists"
+)
+
+// denials returns how often each command was refused for lack of permission.
+func denials(tb testing.TB, servers []*redistest.Server) map[string]int {
+	tb.Helper()
+	out := map[string]int{}
+	for _, s := range servers {
+		entries, err := s.Do(tb.Context(), "ACL", "LOG", "100")
+		must(tb, err)
+		list, _ := entries.([]any)
+		for _, e := range list {
+			text := fmt.Sprint(e)
+			_, object, _ := strings.Cut(text, "object ")
+			object, _, _ = strings.Cut(object, " ")
+			out[object]++
+		}
+	}
+	return out
+}
+
+// The documented permissions are enough, in every topology, with nothing
+// refused, and every field there.
+func TestHealthLeastPermissions(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		topology redistest.Topology
+		acl      string
+	}{
+		{redistest.TopologyStandalone, connACL + " " + healthACL},
+		{redistest.TopologySentinel, connSentinelACL + " " + healthACL},
+		{redistest.TopologyCluster, connClusterACL + " " + healthClusterACL},
+	} {
+		t.Run(string(tc.topology), func(t *testing.T) {
+			t.Parallel()
+			g := startTopology(t, tc.topology, redistest.Options{})
+			for _, s := range g.Servers {
+				for user, more := range map[string]string{"health": "", "probe": "+eval"} {
+					args := []any{"ACL", "SETUSER", user, "on", ">pw", "resetkeys", "resetchannels", "-@all"}
+					for _, rule := range strings.Fields(tc.acl + " " + more) {
+						args = append(args, rule)
+					}
+					_, err := s.Do(t.Context(), args...)
+					must(t, err)
+				}
+			}
+			filled(t, g)
+			for _, user := range []string{"health", "probe"} {
+				k, _ := newChecker(t, conn.Config{URL: g.URL(), Username: user, Password: "pw"}, health.Options{WriteProbe: user == "probe"})
+				for range 3 {
+					r := check(t, k, health.DefaultTimeout)
+					if !r.Healthy || r.Server.Info == nil || warned(r, health.WarnInfoForbidden) || r.Server.Info.Persistence != health.PersistenceOff {
+						t.Fatalf("as %s: %s, %+v", user, describe(r), r.Server)
+					}
+					for _, n := range r.Nodes {
+						if n.Server == nil || n.Server.Info == nil {
+							t.Errorf("as %s: nothing is known of %s", user, n.Addr)
+						}
+					}
+				}
+			}
+			refused := denials(t, g.Servers)
+			t.Logf("%s: refused: %v", tc.acl, refused)
+			delete(refused, "client|setinfo") // 7.0 does not know it
+			// conn's nudge of a slot may be refused: it holds no key.
+			if len(refused) > 0 {
+				t.Errorf("refused: %v", refused)
+			}
+		})
+	}
+}
+
+// Each documented permission is needed: without it something is missing.
+func TestHealthMissingPermissions(t *testing.T) {
+	t.Parallel()
+	s := redistest.Standalone(t, redistest.Options{Users: []string{
+		"info on >pw ~* -@all " + connACL + " +config|get",
+		"config on >pw ~* -@all " + connACL + " +info",
+		"eval on >pw ~* -@all " + connACL + " " + healthACL,
+		"ping on >pw ~* -@all +hello +info +config|get",
+	}})
+	as := func(user string, opts health.Options) (*health.Checker, health.Result) {
+		k, _ := newChecker(t, conn.Config{Addrs: []string{s.Addr()}, Username: user, Password: "pw"}, opts)
+		r := check(t, k, health.DefaultTimeout)
+		t.Logf("without +%s: %s", user, describe(r))
+		return k, r
+	}
+	// The server answers, so it is healthy; what INFO tells is absent.
+	if _, r := as("info", health.Options{}); !r.Healthy || r.Server.Info != nil || !warned(r, health.WarnInfoForbidden) || r.Server.Version == "" || r.Server.Role != "primary" {
+		t.Errorf("%s, %+v", describe(r), r.Server)
+	}
+	k, r := as("config", health.Options{})
+	if !r.Healthy || r.Server.Info.Persistence != health.PersistenceUnknown || warned(r, health.WarnPersistenceOff) {
+		t.Errorf("%s, %+v", describe(r), r.Server.Info)
+	}
+	for range 10 {
+		check(t, k, health.DefaultTimeout)
+	}
+	if n := denials(t, []*redistest.Server{s})["config|get"]; n != 1 {
+		t.Errorf("CONFIG GET was refused %d times: it is asked again", n)
+	}
+	// Without +eval INFO decides.
+	if _, r := as("eval", health.Options{WriteProbe: true}); !r.Healthy {
+		t.Errorf("%s", describe(r))
+	}
+	config(t, s, "min-replicas-to-write", "1")
+	if _, r := as("eval", health.Options{WriteProbe: true}); r.Reason != health.ReasonNoReplicas {
+		t.Errorf("%s", describe(r))
+	}
+	config(t, s, "min-replicas-to-write", "0")
+	if _, r := as("ping", health.Options{}); !r.Healthy {
+		t.Errorf("%s", describe(r))
+	}
+}
+
+// startTopology starts a group of the test's own.
+func startTopology(tb testing.TB, tp redistest.Topology, opts redistest.Options) *redistest.Group {
+	tb.Helper()
+	g, err := redistest.StartGroup(tb.Context(), tp, opts)
+	must(tb, err)
+	tb.Cleanup(func() {
+		if err := g.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return g
+}
