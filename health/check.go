@@ -69,6 +69,12 @@ func (k *Checker) run(ctx context.Context, r *Result) {
 		return
 	}
 	a := k.ask(ctx, nodes[0], question{})
+	if a.addr == "" {
+		// A server that does not answer does not say where it is either.
+		if last, _, ok := k.Last(); ok && len(last.Nodes) == 1 {
+			a.addr = last.Nodes[0].Addr
+		}
+	}
 	n := k.assess(r, a, primaryRole)
 	if r.Mode == conn.ModeSentinel && n.Err == nil && n.Server.Info != nil && n.Server.Info.ConnectedReplicas == 0 {
 		r.warn(WarnNoReplica, "", "the primary has no replica: the Sentinels could not fail over")
@@ -105,8 +111,8 @@ func (k *Checker) ask(ctx context.Context, n node, q question) answer {
 				Op: "health", Addr: n.addr, Kinds: []error{conn.ErrTimeout},
 				Err: fmt.Errorf("no answer within %v: %w", took.Round(time.Millisecond), ctx.Err()),
 			}}
-		case a.err != nil && began.Before(start) && ctx.Err() == nil:
-			continue
+		case a.err != nil && ctx.Err() == nil && (began.Before(start) || errors.Is(a.err, context.Canceled)):
+			continue // an old failure, or a question that others gave up
 		case a.err != nil:
 			a.err = k.explain(a.err)
 		}

@@ -34,8 +34,14 @@ func (k *Checker) ReadinessHandler() http.Handler {
 		}
 		result, ok := k.recent()
 		if !ok {
-			// The check serves others too, so it does not end with this request.
-			result, _, ok = k.probes.do(r.Context(), "", k.opts.Timeout+time.Second, k.recheck)
+			// The check serves others too, so it does not end with this request;
+			// only one that everybody else has given up is not ours.
+			for {
+				result, _, ok = k.probes.do(r.Context(), "", k.opts.Timeout+time.Second, k.recheck)
+				if !ok || result.Status != StatusUnknown {
+					break
+				}
+			}
 		}
 		if !ok {
 			return // the caller has gone

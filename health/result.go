@@ -59,7 +59,8 @@ type Connection struct {
 
 // Node is one server.
 type Node struct {
-	// Addr is host:port, or a socket's path; empty where it is not known.
+	// Addr is host:port, or a socket's path. Of a server that does not answer it
+	// may be the address from which the last answer came, or empty.
 	Addr string `json:"addr,omitempty"`
 	// Healthy is true when the server does its part: a primary serves reads and
 	// writes, a replica of a cluster answers and is connected to its primary.

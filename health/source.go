@@ -165,7 +165,10 @@ func ask(ctx context.Context, addr string, q question, b rueidis.Builder,
 	}
 	if q.save {
 		if msg, a.saveErr = next("CONFIG GET"); a.saveErr == nil {
-			a.save = textMap(msg)["save"]
+			var told bool
+			if a.save, told = textMap(msg)["save"]; !told { // some managed offers hide it
+				a.saveErr = &conn.Error{Op: "CONFIG GET", Addr: addr, Err: &replyError{"save is not told"}}
+			}
 		}
 	}
 	if q.write {
