@@ -92,14 +92,15 @@ func (l *Locker) tryAcquire(ctx context.Context, name string, ttl time.Duration)
 		return nil, err
 	}
 	ttl = ttl.Truncate(time.Millisecond)
-	held := &grant{locker: l, name: name, key: l.keys.Tagged(name), token: rand.Text()}
+	token := rand.Text()
+	held := &grant{locker: l, name: name, key: l.keys.Tagged(name), token: &token}
 	fenceKey := l.keys.Tagged(name, "fence")
 	if len(fenceKey) > conn.MaxKey { // prefix and escapes add to it
 		return nil, &conn.ArgumentError{Name: "name", Problem: fmt.Sprintf("makes a Redis key of %d bytes, more than %d", len(fenceKey), conn.MaxKey)}
 	}
 
 	sent := now() // before the first of what may be several sends
-	r, err := acquireScript.Run(ctx, l.c, []string{held.key, fenceKey}, []string{held.token, strconv.FormatInt(ttl.Milliseconds(), 10)}).AsIntSlice()
+	r, err := acquireScript.Run(ctx, l.c, []string{held.key, fenceKey}, []string{token, strconv.FormatInt(ttl.Milliseconds(), 10)}).AsIntSlice()
 	if err == nil && len(r) != 2 {
 		err = fmt.Errorf("the script returned %d numbers, not 2", len(r))
 	}
@@ -131,11 +132,11 @@ type Lock struct {
 	ctx   *hold
 }
 
-// grant is what is known to Redis of a lock. It is behind a pointer so that fmt
-// does not reach the token.
+// grant is what is known to Redis of a lock.
 type grant struct {
-	locker           *Locker
-	name, key, token string
+	locker    *Locker
+	name, key string
+	token     *string // fmt goes through a pointer to a struct, not to a string
 }
 
 // Context returns the context to work under. It ends before the lock can be
@@ -175,7 +176,7 @@ func (l *Lock) Release(ctx context.Context) error {
 }
 
 func (g *grant) release(ctx context.Context) (bool, error) {
-	return releaseScript.Run(ctx, g.locker.c, []string{g.key}, []string{g.token}).AsBool()
+	return releaseScript.Run(ctx, g.locker.c, []string{g.key}, []string{*g.token}).AsBool()
 }
 
 // discard releases what nobody will use. The caller's context may have ended;

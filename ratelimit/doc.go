@@ -32,9 +32,9 @@
 // # What is in Redis
 //
 // One string per identifier and window, under
-// "<prefix>ratelimit:{<identifier>}:<action>:<window>": 13 counters at most, so
-// that it does not grow with the number of calls. Its TTL is a little more than
-// the window. The identifier is readable there.
+// "<prefix>ratelimit:{<identifier>}:<action>:<window>": 13 counters, less than
+// 400 bytes beside the key itself however many calls there are. Its TTL is a
+// little more than the window. The identifier is readable there.
 //
 // # What it does today
 //
