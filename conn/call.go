@@ -28,25 +28,33 @@ func (c *Client) do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisRes
 	if err := ctx.Err(); err != nil {
 		return rueidis.NewErrorResult(notSent(op, err))
 	}
-	var res rueidis.RedisResult
-	if !cmd.IsBlock() && c.gate.enterDirect() {
-		cctx, call, stop := c.bound(ctx)
-		res = c.raw.Load().Do(cctx, cmd)
-		if res.NonRedisError() != nil && cctx.Err() != nil {
-			c.giveUp(cctx.Err())
-		}
-		c.gate.leaveDirect()
-		c.unbound(call, stop)
-	} else {
-		var err error
-		how := indirectCall{op: op, write: mayWrite(op, cmd), ownConn: cmd.IsBlock()}
-		if res, err = offload(ctx, c, how, func(ctx context.Context, raw rueidis.Client) rueidis.RedisResult {
-			return raw.Do(ctx, cmd)
-		}); err != nil {
-			return rueidis.NewErrorResult(err)
-		}
+	if cmd.IsBlock() || !c.gate.enterDirect() {
+		return c.doIndirect(ctx, op, cmd)
+	}
+	cctx, call, stop := c.bound(ctx)
+	res := c.raw.Load().Do(cctx, cmd)
+	if res.NonRedisError() != nil && cctx.Err() != nil {
+		c.giveUp(cctx.Err())
+	}
+	c.gate.leaveDirect()
+	c.unbound(call, stop)
+	if res.Error() == nil {
+		return res // mayWrite costs as much as the gateway
 	}
 	return c.result(op, mayWrite(op, cmd), res)
+}
+
+// doIndirect is apart from do because its closure moves cmd to the heap, for
+// every call of the function that it is in.
+func (c *Client) doIndirect(ctx context.Context, op string, cmd rueidis.Completed) rueidis.RedisResult {
+	write := mayWrite(op, cmd)
+	res, err := offload(ctx, c, indirectCall{op: op, write: write, ownConn: cmd.IsBlock()}, func(ctx context.Context, raw rueidis.Client) rueidis.RedisResult {
+		return raw.Do(ctx, cmd)
+	})
+	if err != nil {
+		return rueidis.NewErrorResult(err)
+	}
+	return c.result(op, write, res)
 }
 
 // DoMulti sends commands together, in one round trip per node, and returns
@@ -132,8 +140,7 @@ func (c *Client) bound(ctx context.Context) (context.Context, *callContext, func
 	if ctx.Done() == nil {
 		return call, call, nil
 	}
-	dl := call.deadline.Load()
-	return call, call, context.AfterFunc(ctx, func() { call.fail(dl, ctx.Err()) })
+	return call, call, context.AfterFunc(ctx, call.onCancel)
 }
 
 func (c *Client) unbound(call *callContext, stop func() bool) {

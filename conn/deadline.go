@@ -29,7 +29,8 @@ type callContext struct {
 	pool     *sync.Pool
 	done     chan struct{}
 	timer    *time.Timer
-	err      error // written before done is closed
+	onCancel func() // is cancelled; made once, as a method value is an allocation
+	err      error  // written before done is closed
 	deadline atomic.Int64
 	armed    atomic.Bool
 }
@@ -46,6 +47,7 @@ func newCallPool(epoch time.Time) *sync.Pool {
 		// Made before anyone can arm it, so that only who won armed touches it.
 		c.timer = time.AfterFunc(time.Hour, c.expire)
 		c.timer.Stop()
+		c.onCancel = c.cancelled
 		return c
 	}
 	return p
@@ -59,7 +61,8 @@ func (c *callContext) begin(parent context.Context, d time.Duration) {
 }
 
 func (c *callContext) arm(d time.Duration) {
-	if c.armed.CompareAndSwap(false, true) {
+	// It is armed nearly always, and a load costs a fraction of the swap.
+	if !c.armed.Load() && c.armed.CompareAndSwap(false, true) {
 		c.timer.Reset(d)
 	}
 }
@@ -84,6 +87,14 @@ func (c *callContext) expire() {
 		return
 	}
 	c.fail(dl, context.DeadlineExceeded)
+}
+
+// cancelled is called when the parent ended. It only runs during the call that
+// registered it or after it, and then the object is not used again: see unbound.
+func (c *callContext) cancelled() {
+	if dl := c.deadline.Load(); dl > 0 {
+		c.fail(dl, c.parent.Err())
+	}
 }
 
 // fail ends the call that has deadline dl with err, if it has not ended.
