@@ -3,8 +3,11 @@ package conn
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,6 +26,10 @@ const (
 	DefaultPoolSize       = 64
 	DefaultBufferBytes    = 1 << 20
 )
+
+// maxDuration bounds the durations of a [Config]: a deadline that far away must
+// not overflow.
+const maxDuration = 24 * time.Hour
 
 // Mode says what kind of deployment the addresses of a [Config] belong to.
 type Mode string
@@ -119,7 +126,8 @@ type Config struct {
 	TLS *tls.Config
 
 	// ConnectTimeout bounds one attempt to connect: name look-up, TCP, TLS and
-	// Redis handshake. Zero means DefaultConnectTimeout (5 s).
+	// Redis handshake. Zero means DefaultConnectTimeout (5 s); the most for it
+	// and the other durations is 24 h.
 	ConnectTimeout time.Duration
 
 	// CommandTimeout bounds every call whose context has no deadline of its
@@ -211,15 +219,19 @@ func (r *resolved) resolveMode() error {
 		}
 	case ModeStandalone, ModeSentinel, ModeCluster:
 	default:
-		return configError("Mode", "%q is not a mode: use standalone, sentinel or cluster", r.Mode)
+		return configError("Mode", "%q is not a mode: use standalone, sentinel or cluster", truncate(string(r.Mode)))
 	}
 	switch {
 	case r.mode == ModeSentinel && r.SentinelMaster == "":
 		return configError("SentinelMaster", "must be set in mode sentinel: the name in the Sentinels' \"sentinel monitor\" line")
 	case r.mode != ModeSentinel && r.SentinelMaster != "":
 		return configError("SentinelMaster", "is set, but the mode is %s", r.mode)
-	case r.mode != ModeSentinel && (r.SentinelUsername != "" || r.SentinelPassword != ""):
+	case r.mode != ModeSentinel && r.SentinelUsername != "":
+		return configError("SentinelUsername", "is set, but the mode is %s", r.mode)
+	case r.mode != ModeSentinel && r.SentinelPassword != "":
 		return configError("SentinelPassword", "is set, but the mode is %s", r.mode)
+	case r.SentinelUsername != "" && r.SentinelPassword == "":
+		return configError("SentinelPassword", "is empty, but SentinelUsername is set")
 	case r.mode == ModeStandalone && len(r.Addrs) > 1:
 		return configError("Addrs", "a standalone server has one address, not %d: set Mode to cluster or sentinel", len(r.Addrs))
 	case r.mode == ModeCluster && r.DB != 0:
@@ -263,11 +275,11 @@ func (r *resolved) checkIdentity() error {
 	case r.DB < 0:
 		return configError("DB", "%d is negative", r.DB)
 	case strings.ContainsAny(r.KeyPrefix, "{}"):
-		return configError("KeyPrefix", "%q contains a brace, which would decide the cluster slot of every key", r.KeyPrefix)
+		return configError("KeyPrefix", "%q contains a brace, which would decide the cluster slot of every key", truncate(r.KeyPrefix))
 	case len(r.KeyPrefix) > maxPrefix:
 		return configError("KeyPrefix", "is %d bytes long, more than %d", len(r.KeyPrefix), maxPrefix)
 	case strings.ContainsFunc(r.ClientName, func(c rune) bool { return c <= ' ' || c > '~' }):
-		return configError("ClientName", "%q has a space or a character outside ASCII, which Redis refuses", r.ClientName)
+		return configError("ClientName", "%q has a space or a character outside ASCII, which Redis refuses", truncate(r.ClientName))
 	}
 	return nil
 }
@@ -286,24 +298,24 @@ func (r *resolved) fillDefaults() error {
 		switch {
 		case *d.v == 0:
 			*d.v = d.def
-		case *d.v < time.Millisecond:
-			return configError(d.name, "%v is less than a millisecond; zero means %v", *d.v, d.def)
+		case *d.v < time.Millisecond, *d.v > maxDuration:
+			return configError(d.name, "%v is not between a millisecond and %v; zero means %v", *d.v, maxDuration, d.def)
 		}
 	}
 	for _, d := range []struct {
-		name     string
-		v        *int
-		def, min int
+		name          string
+		v             *int
+		def, min, max int
 	}{
-		{"MaxPending", &r.MaxPending, DefaultMaxPending, 1},
-		{"PoolSize", &r.PoolSize, DefaultPoolSize, 1},
-		{"BufferBytes", &r.BufferBytes, DefaultBufferBytes, 8 << 10},
+		{"MaxPending", &r.MaxPending, DefaultMaxPending, 1, 1 << 20},
+		{"PoolSize", &r.PoolSize, DefaultPoolSize, 1, 1 << 16},
+		{"BufferBytes", &r.BufferBytes, DefaultBufferBytes, 8 << 10, 1 << 30},
 	} {
 		switch {
 		case *d.v == 0:
 			*d.v = d.def
-		case *d.v < d.min:
-			return configError(d.name, "%d is less than %d; zero means %d", *d.v, d.min, d.def)
+		case *d.v < d.min, *d.v > d.max:
+			return configError(d.name, "%d is not between %d and %d; zero means %d", *d.v, d.min, d.max, d.def)
 		}
 	}
 	switch {
@@ -328,24 +340,37 @@ func normalizeAddr(addr, port string) (string, error) {
 		return addr, nil
 	}
 	if addr == "" {
-		return "", fmt.Errorf("an address is empty")
+		return "", errors.New("an address is empty")
 	}
 	if strings.Contains(addr, "://") || strings.ContainsAny(addr, "/@ ") {
 		// Not echoed: what was meant as a URL may hold a password.
-		return "", fmt.Errorf("an address is host:port, not a URL")
+		return "", errors.New("an address is host:port, not a URL")
 	}
 	host, p, err := net.SplitHostPort(addr)
-	if err != nil {
-		host, p = strings.Trim(addr, "[]"), port
-		if strings.Contains(host, ":") && net.ParseIP(host) == nil {
-			return "", fmt.Errorf("%q is not host:port", addr)
+	if err != nil { // no port
+		host, p = addr, port
+		if strings.HasPrefix(addr, "[") && strings.HasSuffix(addr, "]") {
+			host = addr[1 : len(addr)-1]
+		}
+		if _, err := netip.ParseAddr(host); err != nil && strings.ContainsAny(addr, ":[]") {
+			return "", fmt.Errorf("%q is not host:port", truncate(addr))
 		}
 	}
+	if strings.ContainsFunc(host, func(c rune) bool { return c <= ' ' || c == 0x7f || strings.ContainsRune(`[]?#\"`, c) }) {
+		return "", fmt.Errorf("%q has a character that no host name has", truncate(host))
+	}
 	if host == "" {
+		if strings.HasPrefix(addr, "[") {
+			return "", fmt.Errorf("%q is not host:port", truncate(addr))
+		}
 		host = "localhost"
 	}
 	if p == "" {
 		p = port
+	}
+	if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {
+		// Not echoed: in a URL without its @ the password stands here.
+		return "", fmt.Errorf("the port of an address (host %q) is not a number from 1 to 65535", truncate(host))
 	}
 	return net.JoinHostPort(host, p), nil
 }
