@@ -96,8 +96,10 @@ func (s *survey) run(ctx context.Context, nodes []node) {
 			m.answer = answer{err: &notAsked{m.addr, m.failed}}
 		case !m.answered:
 			took := time.Since(s.began)
-			m.answer = answer{took: took, err: &conn.Error{Op: "health", Addr: m.addr, Kinds: []error{conn.ErrTimeout},
-				Err: fmt.Errorf("no answer within %v, and the check waited no longer for a replica", took.Round(time.Millisecond))}}
+			m.answer = answer{took: took, err: &conn.Error{
+				Op: "health", Addr: m.addr, Kinds: []error{conn.ErrTimeout},
+				Err: fmt.Errorf("no answer within %v, and the check waited no longer for a replica", took.Round(time.Millisecond)),
+			}}
 		}
 	}
 }

@@ -74,20 +74,6 @@ func (f fields) expires() int64 {
 	return sum
 }
 
-// replicas counts those that a primary lists, and those of them in sync.
-func (f fields) replicas() (listed, online int) {
-	for i := 0; ; i++ {
-		value, ok := f["slave"+strconv.Itoa(i)]
-		if !ok {
-			return listed, online
-		}
-		listed++
-		if strings.Contains(","+value+",", ",state=online,") {
-			online++
-		}
-	}
-}
-
 // humanBytes writes a number of bytes as Redis does in used_memory_human.
 func humanBytes(n int64) string {
 	const units = "KMGTPE"

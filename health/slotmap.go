@@ -85,5 +85,5 @@ func slotRange(text string) int {
 	if err1 != nil || err2 != nil || first > last || last >= slotCount {
 		return 0
 	}
-	return int(last-first) + 1 //nolint:gosec // less than 16384
+	return int(last-first) + 1
 }

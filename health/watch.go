@@ -147,7 +147,7 @@ func (w *Watcher) run() {
 // pause waits for the next check; false when there is none.
 func (w *Watcher) pause(began time.Time) bool {
 	d := w.opts.Interval
-	d += rand.N(d/5+1) - d/10
+	d += rand.N(d/5+1) - d/10 //nolint:gosec // jitter is no secret
 	least := min(minPause, d)
 	select {
 	case <-time.After(time.Until(began.Add(least))):

@@ -131,3 +131,16 @@ func calls(tb testing.TB, s *redistest.Server, command string) int {
 	_, _ = fmt.Sscanf(info["cmdstat_"+command], "calls=%d", &n)
 	return n
 }
+
+// startTopology starts a group of the test's own.
+func startTopology(tb testing.TB, tp redistest.Topology, opts redistest.Options) *redistest.Group {
+	tb.Helper()
+	g, err := redistest.StartGroup(tb.Context(), tp, opts)
+	must(tb, err)
+	tb.Cleanup(func() {
+		if err := g.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return g
+}

@@ -77,7 +77,7 @@ func TestHealthHandlers(t *testing.T) {
 // A thousand probes at the same moment, and a storm of them for two seconds, are
 // one check per MaxAge to Redis; and so is a storm on a server that is frozen or
 // down, where nothing may pile up.
-func TestHealthProbeStorm(t *testing.T) {
+func TestFaultHealthProbeStorm(t *testing.T) {
 	t.Parallel()
 	for _, tp := range []redistest.Topology{redistest.TopologyStandalone, redistest.TopologyCluster} {
 		t.Run(string(tp), func(t *testing.T) {

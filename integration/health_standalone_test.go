@@ -17,43 +17,38 @@ import (
 // What a healthy server tells is what INFO, asked past the Client, tells.
 func TestHealthOfAHealthyServer(t *testing.T) {
 	t.Parallel()
-	for _, version := range []redistest.Version{redistest.Redis80, redistest.Redis70, redistest.Valkey81} {
-		t.Run(string(version), func(t *testing.T) {
-			t.Parallel()
-			s := redistest.Standalone(t, redistest.Options{Version: version, Config: map[string]string{"maxmemory": "100mb", "maxmemory-policy": "volatile-lru", "appendonly": "yes"}})
-			k, _ := newChecker(t, conn.Config{URL: s.URL()}, health.Options{})
-			r := check(t, k, health.DefaultTimeout)
-			t.Log(describe(r))
-			info, err := s.Info(t.Context())
-			must(t, err)
-			kind, real := "redis", info["redis_version"]
-			if v := info["valkey_version"]; v != "" {
-				kind, real = "valkey", v
-			}
-			if !r.Healthy || r.Server == nil || r.Server.Info == nil {
-				t.Fatalf("%+v", r)
-			}
-			got, i := r.Server, r.Server.Info
-			if got.Kind != kind || got.Version != real || got.Role != "primary" || !got.Tracking {
-				t.Errorf("%+v, the server is %s %s", got, kind, real)
-			}
-			used, err := strconv.ParseInt(info["used_memory"], 10, 64)
-			must(t, err)
-			if i.UsedMemory < used*9/10 || i.UsedMemory > used*11/10 || i.MaxMemory != 100<<20 || i.MaxMemoryPolicy != "volatile-lru" {
-				t.Errorf("memory: %+v, the server says %d", i, used)
-			}
-			if i.ConnectedClients < 1 || i.MaxClients < 100 || i.Persistence != health.PersistenceAOF || i.ConnectedReplicas != 0 || i.ReplicationLink != "" {
-				t.Errorf("%+v", i)
-			}
-			if r.Connection.State != conn.Connected || r.Mode != conn.ModeStandalone || len(r.Nodes) != 1 || r.Nodes[0].Addr != s.Addr() {
-				t.Errorf("connection %v, mode %v, nodes %+v", r.Connection, r.Mode, r.Nodes)
-			}
-			if !warned(r, health.WarnEviction) || len(r.Warnings) != 1 {
-				t.Errorf("warnings: %+v", r.Warnings)
-			}
-			t.Logf("%s %s, %d clients, %s used, %v", got.Kind, got.Version, i.ConnectedClients, i.UsedMemoryHuman, r.ResponseTime)
-		})
+	s := redistest.Standalone(t, redistest.Options{Config: map[string]string{"maxmemory": "100mb", "maxmemory-policy": "volatile-lru", "appendonly": "yes"}})
+	k, _ := newChecker(t, conn.Config{URL: s.URL()}, health.Options{})
+	r := check(t, k, health.DefaultTimeout)
+	t.Log(describe(r))
+	info, err := s.Info(t.Context())
+	must(t, err)
+	kind, real := "redis", info["redis_version"]
+	if v := info["valkey_version"]; v != "" {
+		kind, real = "valkey", v
 	}
+	if !r.Healthy || r.Server == nil || r.Server.Info == nil {
+		t.Fatalf("%+v", r)
+	}
+	got, i := r.Server, r.Server.Info
+	if got.Kind != kind || got.Version != real || got.Role != "primary" || !got.Tracking {
+		t.Errorf("%+v, the server is %s %s", got, kind, real)
+	}
+	used, err := strconv.ParseInt(info["used_memory"], 10, 64)
+	must(t, err)
+	if i.UsedMemory < used*9/10 || i.UsedMemory > used*11/10 || i.MaxMemory != 100<<20 || i.MaxMemoryPolicy != "volatile-lru" {
+		t.Errorf("memory: %+v, the server says %d", i, used)
+	}
+	if i.ConnectedClients < 1 || i.MaxClients < 100 || i.Persistence != health.PersistenceAOF || i.ConnectedReplicas != 0 || i.ReplicationLink != "" {
+		t.Errorf("%+v", i)
+	}
+	if r.Connection.State != conn.Connected || r.Mode != conn.ModeStandalone || len(r.Nodes) != 1 || r.Nodes[0].Addr != s.Addr() {
+		t.Errorf("connection %v, mode %v, nodes %+v", r.Connection, r.Mode, r.Nodes)
+	}
+	if !warned(r, health.WarnEviction) || len(r.Warnings) != 1 {
+		t.Errorf("warnings: %+v", r.Warnings)
+	}
+	t.Logf("%s %s, %d clients, %s used, %v", got.Kind, got.Version, i.ConnectedClients, i.UsedMemoryHuman, r.ResponseTime)
 }
 
 // A server that is down, and that comes back.
@@ -81,7 +76,7 @@ func TestHealthServerDown(t *testing.T) {
 
 // A frozen server has one reason through all phases of the connection: silent,
 // cut by the client, dialled again in vain.
-func TestHealthServerFrozen(t *testing.T) {
+func TestHealthDeadlineFrozen(t *testing.T) {
 	t.Parallel()
 	s := redistest.Standalone(t, redistest.Options{})
 	const limit = 300 * time.Millisecond
