@@ -28,8 +28,9 @@
 // by conn.Config.PoolSize, which they share with blocking commands.
 //
 // Messages of one subscription are handled one after the other, in the order in
-// which Redis sent them, away from the connection's reader. A handler that does
-// not keep up loses the oldest messages that wait, counted in
+// which Redis sent them, away from the connection's reader; in a cluster, where
+// every node can publish, one message may overtake another on the way. A handler
+// that does not keep up loses the oldest messages that wait, counted in
 // [Stats.Dropped]. A handler that panics loses that message, and nothing else.
 //
 // A lost connection is made again, for ever. What was published meanwhile is
