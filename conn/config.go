@@ -357,7 +357,7 @@ func normalizeAddr(addr, port string) (string, error) {
 		}
 	}
 	if strings.ContainsFunc(host, func(c rune) bool { return c <= ' ' || c == 0x7f || strings.ContainsRune(`[]?#\"`, c) }) {
-		return "", fmt.Errorf("%q has a character that no host name has", truncate(host))
+		return "", errors.New("an address has a character that no host name has")
 	}
 	if host == "" {
 		if strings.HasPrefix(addr, "[") {

@@ -1,8 +1,10 @@
 package conn
 
 import (
+	"cmp"
 	"crypto/tls"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"strconv"
@@ -33,57 +35,52 @@ func fromEnv(get func(string) string) (Config, error) {
 		Password:  get("REDIS_PASSWORD"),
 		KeyPrefix: get("REDIS_KEY_PREFIX"),
 	}
-	host, port, useTLS := get("REDIS_HOST"), get("REDIS_PORT"), get("REDIS_TLS")
+	host, port, db, useTLS := strings.Trim(get("REDIS_HOST"), "[]"), get("REDIS_PORT"), get("REDIS_DB"), get("REDIS_TLS")
 
 	if port != "" {
-		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil || n == 0 {
 			return Config{}, envError("REDIS_PORT", "must be a port, 1 to 65535")
 		}
+		port = strconv.FormatUint(n, 10)
 	}
-	if strings.ContainsAny(host, "/@ ") || (strings.Contains(host, ":") && net.ParseIP(strings.Trim(host, "[]")) == nil) {
+	if _, err := netip.ParseAddr(host); err != nil && strings.ContainsAny(host, "/@: ") {
 		return Config{}, envError("REDIS_HOST", "must be a host name or IP address alone; the port goes to REDIS_PORT, a URL to REDIS_URL")
 	}
-	if db := get("REDIS_DB"); db != "" {
+	if db != "" {
 		n, err := strconv.Atoi(db)
 		if err != nil || n < 0 {
 			return Config{}, envError("REDIS_DB", "must be the number of a database, such as 0")
 		}
 		cfg.DB = n
 	}
-	if useTLS != "" {
-		on, err := strconv.ParseBool(useTLS)
-		if err != nil {
-			return Config{}, envError("REDIS_TLS", "must be true or false")
-		}
-		if scheme, _, ok := strings.Cut(cfg.URL, "://"); ok && on != (scheme == "rediss" || scheme == "valkeys") && scheme != "unix" {
-			return Config{}, envError("REDIS_TLS", "and the scheme of REDIS_URL contradict each other: use rediss for TLS, or unset one")
-		}
-		if on {
-			cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-		}
+	on, err := strconv.ParseBool(useTLS)
+	if err != nil && useTLS != "" {
+		return Config{}, envError("REDIS_TLS", "must be true or false")
 	}
-	if cfg.URL == "" {
-		if host != "" || port != "" {
-			if host == "" {
-				host = "localhost"
-			}
-			if port == "" {
-				port = "6379"
-			}
-			cfg.Addrs = []string{net.JoinHostPort(strings.Trim(host, "[]"), port)}
-		}
-	} else if err := agreesWithURL(cfg.URL, host, port); err != nil {
-		return Config{}, err
+	if on {
+		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	if _, err := cfg.resolve(); err != nil {
-		return Config{}, renameToEnv(err)
+	if cfg.URL != "" {
+		if err := agreesWithURL(cfg.URL, host, port, useTLS != "", on); err != nil {
+			return Config{}, err
+		}
+	} else if host != "" || port != "" {
+		cfg.Addrs = []string{net.JoinHostPort(cmp.Or(host, "localhost"), cmp.Or(port, "6379"))}
+	}
+	r, err := cfg.resolve()
+	if err != nil {
+		return Config{}, renameToEnv(err, get)
+	}
+	if db != "" && r.DB != cfg.DB { // a zero in Config.DB says nothing, in REDIS_DB it does
+		return Config{}, envError("REDIS_DB", "and REDIS_URL say different things: unset one of them")
 	}
 	return cfg, nil
 }
 
-// agreesWithURL refuses a REDIS_HOST or REDIS_PORT that names another server
-// than REDIS_URL: nobody can know which of the two was meant.
-func agreesWithURL(raw, host, port string) error {
+// agreesWithURL refuses a REDIS_HOST, REDIS_PORT or REDIS_TLS that says other
+// things than REDIS_URL: nobody can know which of the two was meant.
+func agreesWithURL(raw, host, port string, tlsSet, tlsOn bool) error {
 	u, err := url.Parse(raw)
 	if err != nil {
 		return nil //nolint:nilerr // resolve reports it, without quoting it
@@ -91,12 +88,17 @@ func agreesWithURL(raw, host, port string) error {
 	urlPort := u.Port()
 	if urlPort == "" {
 		urlPort = "6379"
+		if u.Query().Has("master_set") {
+			urlPort = "26379"
+		}
 	}
-	if host != "" && u.Hostname() != strings.Trim(host, "[]") {
+	switch {
+	case host != "" && u.Hostname() != host:
 		return envError("REDIS_HOST", "and REDIS_URL name different hosts: unset one of them")
-	}
-	if port != "" && urlPort != port {
+	case port != "" && urlPort != port:
 		return envError("REDIS_PORT", "and REDIS_URL name different ports: unset one of them")
+	case tlsSet && tlsOn != (u.Scheme == "rediss" || u.Scheme == "valkeys") && u.Scheme != "unix":
+		return envError("REDIS_TLS", "and the scheme of REDIS_URL contradict each other: use rediss for TLS, or unset one")
 	}
 	return nil
 }
@@ -105,18 +107,26 @@ func envError(name, problem string) error {
 	return &ArgumentError{Name: name, Problem: problem}
 }
 
-// renameToEnv turns the name of a field into that of the variable it came from.
-func renameToEnv(err error) error {
+// renameToEnv turns the name of a field into that of the variable that it came
+// from: its own, where that is set, or else REDIS_URL.
+func renameToEnv(err error, get func(string) string) error {
 	arg, ok := err.(*ArgumentError) //nolint:errorlint // resolve returns it bare
 	if !ok {
 		return err
 	}
-	names := map[string]string{
-		"Config.URL": "REDIS_URL", "Config.Addrs": "REDIS_HOST", "Config.Username": "REDIS_USERNAME",
-		"Config.Password": "REDIS_PASSWORD", "Config.DB": "REDIS_DB", "Config.KeyPrefix": "REDIS_KEY_PREFIX",
+	field := strings.TrimPrefix(arg.Name, "Config.")
+	own := map[string]string{
+		"Username": "REDIS_USERNAME", "Password": "REDIS_PASSWORD", "DB": "REDIS_DB", "KeyPrefix": "REDIS_KEY_PREFIX", "Addrs": "REDIS_HOST",
 	}
-	if name := names[arg.Name]; name != "" {
-		return envError(name, strings.NewReplacer("Config.URL", "REDIS_URL", "Username", "REDIS_USERNAME").Replace(arg.Problem))
+	name, problem := own[field], strings.ReplaceAll(arg.Problem, "Config.URL", "REDIS_URL")
+	switch {
+	case field == "URL":
+		name = "REDIS_URL"
+	case get("REDIS_URL") != "" && (name == "" || get(name) == "") && !(field == "Password" && get("REDIS_USERNAME") != ""):
+		name, problem = "REDIS_URL", field+" "+problem
 	}
-	return err
+	if get("REDIS_USERNAME") != "" {
+		problem = strings.ReplaceAll(problem, "Username", "REDIS_USERNAME")
+	}
+	return envError(cmp.Or(name, arg.Name), problem)
 }

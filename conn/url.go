@@ -28,6 +28,11 @@ func (r *resolved) mergeURL() error {
 		return configError("URL", "has a fragment or no //; a # in a password must be percent-encoded as %%23")
 	}
 
+	if strings.Contains(u.RawQuery, "@") {
+		// The rest of a password with a bare ? in it, which would be shown as
+		// the name or value of a parameter.
+		return configError("URL", "has an @ after a ?; a ? in a password must be percent-encoded as %%3F, an @ in a parameter as %%40")
+	}
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
 		return configError("URL", "its parameters are malformed")
