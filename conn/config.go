@@ -59,7 +59,9 @@ type Credentials struct {
 // used for several Clients.
 //
 // Printing a Config in any way (fmt's verbs, JSON, log/slog) shows no
-// password, no user info of the URL and no key material.
+// password, no user info of the URL and no key material. Beyond its reach are
+// what reads the fields themselves, as fmt does for an unexported field of
+// another struct, and the verb %p, against which go vet warns.
 type Config struct {
 	// URL is redis, rediss (TLS), valkey, valkeys (TLS) or unix, as in
 	//

@@ -58,10 +58,21 @@ func (v view) String() string {
 }
 
 func (v view) logValue() slog.Value {
-	return slog.GroupValue(
-		slog.String("mode", string(v.Mode)), slog.Any("addrs", v.Addrs), slog.Int("db", v.DB),
-		slog.String("key_prefix", v.KeyPrefix), slog.Bool("tls", v.TLS), slog.Bool("auth", v.Auth),
-	)
+	if v.Error != "" {
+		return slog.GroupValue(slog.String("error", v.Error))
+	}
+	attrs := []slog.Attr{slog.String("mode", string(v.Mode)), slog.Any("addrs", v.Addrs)}
+	if v.Master != "" {
+		attrs = append(attrs, slog.String("sentinel_master", v.Master))
+	}
+	attrs = append(attrs, slog.Int("db", v.DB))
+	if v.KeyPrefix != "" {
+		attrs = append(attrs, slog.String("key_prefix", v.KeyPrefix))
+	}
+	if v.Name != "" {
+		attrs = append(attrs, slog.String("client_name", v.Name))
+	}
+	return slog.GroupValue(append(attrs, slog.Bool("tls", v.TLS), slog.Bool("auth", v.Auth))...)
 }
 
 // String describes the Config without its secrets.
