@@ -147,9 +147,10 @@ func escape(b *strings.Builder, s string, colon bool) {
 	}
 }
 
-var unescaper = strings.NewReplacer("%25", "%", "%7B", "{", "%7D", "}", "%3A", ":")
+var unescaper = strings.NewReplacer("%25", "%", "%7B", "{", "%7D", "}")
 
-// unescape reverts escape, and refuses what escape does not produce.
+// unescape reverts escape for the last part of a name, and refuses what escape
+// does not produce there: a %3A is of a key of several parts.
 func unescape(s string) (string, bool) {
 	if strings.ContainsAny(s, "{}") {
 		return "", false
@@ -163,7 +164,7 @@ func unescape(s string) (string, bool) {
 			return "", false
 		}
 		switch rest[i : i+3] {
-		case "%25", "%7B", "%7D", "%3A":
+		case "%25", "%7B", "%7D":
 			rest = rest[i+3:]
 		default:
 			return "", false
