@@ -78,10 +78,9 @@ func TestHealthHandlers(t *testing.T) {
 // one check per MaxAge to Redis; and so is a storm on a server that is frozen or
 // down, where nothing may pile up.
 func TestFaultHealthProbeStorm(t *testing.T) {
-	t.Parallel()
+	// Not parallel: a storm takes every core, and others measure time.
 	for _, tp := range []redistest.Topology{redistest.TopologyStandalone, redistest.TopologyCluster} {
 		t.Run(string(tp), func(t *testing.T) {
-			t.Parallel()
 			g := startTopology(t, tp, redistest.Options{Direct: true, NodeTimeout: 60000})
 			filled(t, g)
 			const maxAge = 500 * time.Millisecond
@@ -155,7 +154,7 @@ func TestFaultHealthProbeStorm(t *testing.T) {
 			within(t, 5*time.Second, "not ready", func() bool { code, _ := probe(t, h, "/readyz"); return code == 503 })
 			start = time.Now()
 			pending := int64(0)
-			for time.Since(start) < 2*time.Second {
+			for time.Since(start) < time.Second {
 				if ok := storm(200); ok != 0 {
 					t.Errorf("%d of 200 ready while a server is frozen", ok)
 				}
