@@ -50,8 +50,11 @@ func (b *Batch) Len() int { return len(b.calls) }
 
 // Exec sends the batch and returns the results in the order of the additions,
 // each as Client.Do's or Script.Run's. Scripts that a server does not know are
-// sent again, in a second round trip, and so run after the rest.
+// sent again, in a second round trip, and so run after the rest. The Batch is
+// empty afterwards.
 func (b *Batch) Exec(ctx context.Context) []rueidis.RedisResult {
+	// Commands can be sent once: what is left is an empty Batch.
+	defer func() { b.cmds, b.calls = nil, nil }()
 	res := make([]rueidis.RedisResult, len(b.calls))
 	b.send(ctx, res, func(i int) (rueidis.Completed, bool) {
 		if err := b.calls[i].err; err != nil {

@@ -16,6 +16,9 @@ import (
 // commands too. A write that ends without its reply is ErrUnknownOutcome; the
 // strings that it was built from must then not be changed, as it may still be
 // queued.
+//
+// Commands that change the state of a connection (MULTI, SELECT, SUBSCRIBE and
+// the like) are refused with an *ArgumentError: all callers share the connection.
 func (c *Client) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
 	if c.cfg.Observer != nil {
 		return c.doObserved(ctx, cmd)
@@ -27,6 +30,9 @@ func (c *Client) do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisRes
 	op := cmd.Commands()[0] // rueidis recycles the slice, not the string
 	if err := ctx.Err(); err != nil {
 		return rueidis.NewErrorResult(notSent(op, err))
+	}
+	if err := checkShared(cmd); err != nil {
+		return rueidis.NewErrorResult(err)
 	}
 	if cmd.IsBlock() || !c.gate.enterDirect() {
 		return c.doIndirect(ctx, op, cmd)
@@ -61,6 +67,10 @@ func (c *Client) doIndirect(ctx context.Context, op string, cmd rueidis.Complete
 // their results in the same order, each as Do's. Other commands may run between
 // them. In mode cluster, commands of different slots may be mixed, but not with
 // commands that have no key: that is ErrCrossSlot.
+//
+// With MULTI first and EXEC last the commands are a transaction: none runs
+// unless all were accepted, and no other command runs between them. EXEC's
+// result holds the others'. In mode cluster all keys must be of one slot.
 func (c *Client) DoMulti(ctx context.Context, cmds ...rueidis.Completed) []rueidis.RedisResult {
 	if len(cmds) == 0 {
 		return nil
@@ -76,6 +86,9 @@ const opPipeline = "pipeline"
 func (c *Client) doMulti(ctx context.Context, cmds []rueidis.Completed) []rueidis.RedisResult {
 	if err := ctx.Err(); err != nil {
 		return failAll(len(cmds), notSent(opPipeline, err))
+	}
+	if err := checkSharedMulti(cmds); err != nil {
+		return failAll(len(cmds), err)
 	}
 	write, block := false, false
 	for i := range cmds {
@@ -109,6 +122,9 @@ func (c *Client) doMulti(ctx context.Context, cmds []rueidis.Completed) []rueidi
 		}
 	}
 	for i := range res {
+		if res[i].Error() == nil {
+			continue
+		}
 		// The commands' names are gone: what no command of the pipeline could
 		// leave unknown, none of its results says.
 		res[i] = c.result(opPipeline, write && mayWrite(opPipeline, cmds[i]), res[i])

@@ -55,8 +55,8 @@ func (c *Client) awaitGoroutines(ctx context.Context) error {
 	case <-limit.Done():
 		return fmt.Errorf("conn: close: the prober has not ended: does Config.NewClient return? %w", ctx.Err())
 	}
-	if !c.gate.awaitBackground(limit.Done()) {
-		return fmt.Errorf("conn: close: %d calls have not ended: does a wrapper of Config.NewClient hang? %w", len(c.gate.pending), ctx.Err())
+	if left := c.gate.awaitBackground(limit.Done()); left > 0 {
+		return fmt.Errorf("conn: close: %d calls have not ended: does a wrapper of Config.NewClient hang? %w", left, ctx.Err())
 	}
 	return nil
 }

@@ -189,10 +189,18 @@ func (d *dialer) open() int {
 	return len(d.conns)
 }
 
-// cut closes every connection, so that nothing waits on one any longer.
+// cut closes every connection, so that nothing waits on one any longer, and lets
+// none be opened.
 func (d *dialer) cut() {
 	d.mu.Lock()
 	d.closed = true
+	d.mu.Unlock()
+	d.hangUp()
+}
+
+// hangUp closes every connection.
+func (d *dialer) hangUp() {
+	d.mu.Lock()
 	conns := make([]*netConn, 0, len(d.conns))
 	for nc := range d.conns {
 		conns = append(conns, nc)

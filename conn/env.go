@@ -23,6 +23,9 @@ import (
 //	REDIS_KEY_PREFIX  as Config.KeyPrefix
 //	REDIS_TLS         true or false                 false, or as REDIS_URL says
 //
+// Sentinels and a Cluster are described by REDIS_URL alone: see Config.URL. The
+// Config holds what the variables say as they say it; Open reads the URL.
+//
 // Where REDIS_URL and another variable are both set, they must not contradict
 // each other. The error names the variable that is wrong; it never shows the
 // URL or the password.
@@ -73,7 +76,7 @@ func fromEnv(get func(string) string) (Config, error) {
 		return Config{}, renameToEnv(err, get)
 	}
 	if db != "" && r.DB != cfg.DB { // a zero in Config.DB says nothing, in REDIS_DB it does
-		return Config{}, envError("REDIS_DB", "and REDIS_URL say different things: unset one of them")
+		return Config{}, envError("REDIS_DB", "contradicts REDIS_URL: unset one of them")
 	}
 	return cfg, nil
 }

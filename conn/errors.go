@@ -29,6 +29,11 @@ var (
 	// and its reply did not arrive: it may have been applied or not.
 	ErrUnknownOutcome = errors.New("conn: outcome unknown")
 
+	// ErrConnectionLost is returned when a connection broke under a call. A
+	// read that was not tried again, or not often enough, is ErrNotConnected as
+	// well; a write is ErrUnknownOutcome.
+	ErrConnectionLost = errors.New("conn: connection lost")
+
 	// ErrRefused is returned when a server's port is closed.
 	ErrRefused = errors.New("conn: connection refused")
 	// ErrDNS is returned when a host name cannot be resolved.
@@ -67,7 +72,8 @@ var (
 	ErrPersistence = errors.New("conn: server cannot persist")
 	// ErrClusterDown is returned when the cluster does not serve the slot.
 	ErrClusterDown = errors.New("conn: cluster is down")
-	// ErrTryAgain is returned for several keys of a slot that is being moved.
+	// ErrTryAgain is Redis' TRYAGAIN: returned for several keys of a slot that
+	// is being moved. What else may be tried again is what Retry says.
 	ErrTryAgain = errors.New("conn: slot is being moved")
 	// ErrCrossSlot is returned for keys of different slots in one command or
 	// script.
@@ -156,6 +162,19 @@ const (
 	RetryIfIdempotent
 )
 
+// String returns "no", "ok" or "if idempotent".
+func (r RetryClass) String() string {
+	switch r {
+	case RetryNo:
+		return "no"
+	case RetryOK:
+		return "ok"
+	case RetryIfIdempotent:
+		return "if idempotent"
+	}
+	return "unknown"
+}
+
 // Retry says whether trying again can help after err, an error of this package
 // or of a capability built on it. For nil it is RetryNo.
 func Retry(err error) RetryClass {
@@ -168,7 +187,7 @@ func Retry(err error) RetryClass {
 		}
 	}
 	for _, k := range []error{
-		ErrNotConnected, ErrTimeout, ErrRefused, ErrDNS, ErrMaxClients, ErrReadOnly, ErrOutOfMemory, ErrLoading, ErrBusy,
+		ErrNotConnected, ErrConnectionLost, ErrTimeout, ErrRefused, ErrDNS, ErrMaxClients, ErrReadOnly, ErrOutOfMemory, ErrLoading, ErrBusy,
 		ErrMasterDown, ErrNoReplicas, ErrPersistence, ErrClusterDown, ErrTryAgain,
 	} {
 		if errors.Is(err, k) {
@@ -239,14 +258,26 @@ func kindsOf(err error) []error {
 	return nil
 }
 
-// callError makes the error of a call out of what rueidis returned. sent says
-// that the command may have reached a server.
+// WrapError gives an error of the raw client (see Raw) the form of this
+// package's: an *Error with the operation and the sentinels that it deserves.
+// write says that the operation may have changed something, so that an error
+// without a reply is ErrUnknownOutcome. Nil, rueidis' nil reply and an *Error
+// with an operation of its own stay as they are.
+func (c *Client) WrapError(op string, write bool, err error) error {
+	var known *Error
+	if err == nil || (errors.As(err, &known) && known.Op != "") {
+		return err
+	}
+	return c.callError(op, write, err)
+}
+
+// callError makes the error of a call out of what rueidis returned.
 func (c *Client) callError(op string, write bool, err error) error {
 	if rueidis.IsRedisNil(err) {
 		return err // not a failure: rueidis.IsRedisNil must go on to match
 	}
 	if reply, ok := rueidis.IsRedisErr(err); ok {
-		e := &Error{Op: op, Err: redactReply(reply)}
+		e := &Error{Op: op, Err: c.explainReply(reply)}
 		if k := kindOfReply(reply.Error()); k != nil {
 			e.Kinds = []error{k}
 		}
@@ -265,31 +296,52 @@ func (c *Client) callError(op string, write bool, err error) error {
 			return &Error{Op: op, Kinds: kinds}
 		}
 		// A Sentinel switch closes the old primary's connection.
-		return &Error{Op: op, Kinds: unknownIf(write, ErrNotConnected), Err: err}
+		return &Error{Op: op, Kinds: lostKinds(write), Err: err}
 	case errors.Is(err, rueidis.ErrNoSlot):
 		return &Error{Op: op, Kinds: []error{ErrClusterDown}, Err: err}
 	}
-	kinds := kindsOf(err)
-	if len(kinds) == 0 && isConnLoss(err) {
-		if !write {
-			kinds = append(kinds, ErrNotConnected)
-		}
-	}
-	if write {
-		kinds = append(kinds, ErrUnknownOutcome)
-	}
-	e := &Error{Op: op, Kinds: kinds, Err: err}
+	e := &Error{Op: op, Addr: c.onlyAddr(), Kinds: kindsOf(err), Err: err}
 	if known != nil {
 		e.Addr, e.Err = known.Addr, known.Err
+	}
+	switch {
+	case errors.Is(err, ErrConnectionLost), len(e.Kinds) == 0 && isConnLoss(err):
+		e.Kinds = lostKinds(write)
+	case write:
+		e.Kinds = append(e.Kinds, ErrUnknownOutcome)
 	}
 	return e
 }
 
-func unknownIf(write bool, kind error) []error {
-	if write {
-		return []error{ErrUnknownOutcome}
+// onlyAddr returns the address of the server where there is only one.
+func (c *Client) onlyAddr() string {
+	if c.cfg.mode == ModeStandalone {
+		return c.cfg.Addrs[0]
 	}
-	return []error{kind}
+	return ""
+}
+
+// lostKinds describes a call whose connection broke.
+func lostKinds(write bool) []error {
+	if write {
+		return []error{ErrUnknownOutcome, ErrConnectionLost}
+	}
+	return []error{ErrNotConnected, ErrConnectionLost}
+}
+
+// explainReply adds to a server's error what the configuration has to do with
+// it, and takes away what must not be shown.
+func (c *Client) explainReply(reply *rueidis.RedisError) error {
+	text := reply.Error()
+	switch {
+	case strings.HasPrefix(text, "NOAUTH") && c.cfg.Password == "" && c.cfg.Credentials == nil:
+		return fmt.Errorf("the server wants a password, and none is configured (Config.Password): %w", reply)
+	case strings.HasPrefix(text, "unknown command 'SENTINEL'"):
+		return errors.New("the server is no Sentinel, but SentinelMaster is set: Config.Addrs must be the Sentinels', whose port is usually 26379")
+	case strings.HasPrefix(text, "No such master with that name"):
+		return fmt.Errorf("the Sentinels know no primary %q (Config.SentinelMaster): %w", truncate(c.cfg.SentinelMaster), reply)
+	}
+	return redactReply(reply)
 }
 
 // isConnLoss reports whether err says that a connection broke.

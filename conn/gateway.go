@@ -147,15 +147,22 @@ func (g *gateway) shut() {
 	g.suspect()
 }
 
-// awaitBackground waits until no goroutine of a call is left: then it holds
-// every place itself. It reports false when giveUp is closed first.
-func (g *gateway) awaitBackground(giveUp <-chan struct{}) bool {
+// awaitBackground waits until no goroutine of a call is left: then it could take
+// every place itself. When giveUp is closed first, it says how many are left.
+func (g *gateway) awaitBackground(giveUp <-chan struct{}) (left int) {
+	taken := 0
+	defer func() {
+		for range taken {
+			<-g.pending
+		}
+	}()
 	for range cap(g.pending) {
 		select {
 		case g.pending <- struct{}{}:
+			taken++
 		case <-giveUp:
-			return false
+			return len(g.pending) - taken
 		}
 	}
-	return true
+	return 0
 }

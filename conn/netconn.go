@@ -58,7 +58,7 @@ func (n *netConn) lost(err error) error {
 	if n.refusal != nil {
 		return n.refusal
 	}
-	e := &Error{Op: "connection lost", Addr: n.addr, Err: err}
+	e := &Error{Addr: n.addr, Kinds: []error{ErrConnectionLost}, Err: err}
 	if !n.established.Load() {
 		e.Op, e.Kinds = "handshake", append([]error{ErrNotConnected}, kindsOf(err)...)
 		if n.certAsked && !isTLS(err) && isConnLoss(err) {

@@ -36,7 +36,11 @@ type Event struct {
 	Err      error         // nil when Outcome is ok or miss
 }
 
-// Observer is told of operations: for metrics, traces or logs. Observe runs on
+// Observer is told of operations: for metrics, traces or logs. An operation of a
+// capability and the commands that it consists of are events of their own, with
+// another Module: count those of one Module. A script is one event, named after
+// it, whether or not it had to be loaded.
+// Observe runs on
 // the caller's goroutine after the operation has ended, so it must be fast and
 // safe for concurrent use; a panic in it is recovered and counted in
 // Stats.ObserverPanics. ctx is the context of the operation; what it carries
@@ -73,7 +77,9 @@ func (c *Client) Observe(ctx context.Context, e Event) {
 	c.cfg.Observer.Observe(ctx, e)
 }
 
-// OutcomeOf returns the class of an error of this package or of a capability.
+// OutcomeOf returns the class of an error of this package, or of a capability
+// that wraps one. What a capability's own errors mean, such as a lock that
+// another holds, is OutcomeError here, and better told in its events.
 func OutcomeOf(err error) Outcome {
 	switch {
 	case err == nil:

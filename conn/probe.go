@@ -178,21 +178,29 @@ func (p *prober) connectAndAsk() (fresh bool, err error) {
 // was demoted goes on answering.
 func (p *prober) askOne(raw rueidis.Client) (bool, error) {
 	c := p.c
-	_, fresh, err := p.ask("ping", raw, func() rueidis.Completed { return c.builder.Ping().Build() })
+	msg, fresh, err := p.ask("ping", raw, func() rueidis.Completed { return c.builder.Ping().Build() })
+	forbidden := err != nil
 	if err = c.probeError(err); err != nil {
 		return fresh, err
+	}
+	if text, _ := msg.ToString(); text != "PONG" && !forbidden {
+		// Somebody has sent MULTI, or the like, by the raw client. Every caller
+		// gets wrong answers now; a new connection ends that.
+		c.dialer.hangUp()
+		return false, &Error{Op: "probe", Addr: c.onlyAddr(), Kinds: []error{ErrConnectionLost}, Err: fmt.Errorf(
+			"PING was answered %q: something changed the state of the shared connection, which was closed", truncate(text))}
 	}
 	if c.State() == Connected && c.cfg.mode != ModeSentinel {
 		return fresh, nil
 	}
-	msg, freshHello, err := p.ask("hello", raw, func() rueidis.Completed { return c.builder.Arbitrary("HELLO").Build() })
+	hello, freshHello, err := p.ask("hello", raw, func() rueidis.Completed { return c.builder.Arbitrary("HELLO").Build() })
 	if _, isReply := rueidis.IsRedisErr(err); isReply {
 		return fresh, nil // unknown or forbidden: it does answer, though
 	}
 	if err = c.probeError(err); err != nil {
 		return fresh, err
 	}
-	return fresh && freshHello, c.checkHello(msg)
+	return fresh && freshHello, c.checkHello(hello)
 }
 
 // checkHello compares what a server says of itself with the configuration.
@@ -229,7 +237,7 @@ func (c *Client) probeError(err error) error {
 	}
 	if reply, ok := rueidis.IsRedisErr(err); ok {
 		if k := kindOfReply(reply.Error()); slices.Contains(unserving, k) {
-			return &Error{Op: "probe", Kinds: []error{k}, Err: redactReply(reply)}
+			return &Error{Op: "probe", Addr: c.onlyAddr(), Kinds: []error{k}, Err: c.explainReply(reply)}
 		}
 		return nil
 	}
@@ -254,7 +262,7 @@ func (c *Client) openError(err error) error {
 		if k := kindOfReply(reply.Error()); k != nil {
 			kinds = append(kinds, k)
 		}
-		return &Error{Op: "open", Addr: c.someAddr(), Kinds: kinds, Err: redactReply(reply)}
+		return &Error{Op: "open", Addr: c.someAddr(), Kinds: kinds, Err: c.explainReply(reply)}
 	}
 	kinds := []error{ErrNotConnected}
 	kinds = append(kinds, kindsOf(err)...)

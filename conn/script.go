@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/redis/rueidis"
 )
@@ -55,12 +56,17 @@ func (s *Script) Run(ctx context.Context, c *Client, keys, args []string) rueidi
 	if err := s.check(keys); err != nil {
 		return rueidis.NewErrorResult(err)
 	}
-	res := c.Do(ctx, s.command(c, keys, args, true))
-	if isNoScript(res.Error()) {
+	start := time.Now()
+	res := c.do(ctx, s.command(c, keys, args, true))
+	if isNoScript(res.NonRedisError()) {
 		// Not run, so sending it again is safe.
-		res = c.Do(ctx, s.command(c, keys, args, false))
+		res = c.do(ctx, s.command(c, keys, args, false))
 	}
-	return s.rename(res)
+	res = s.rename(res)
+	if c.Observed() {
+		c.Observe(ctx, Event{Module: "conn", Op: s.name, Start: start, Duration: time.Since(start), Source: "remote", Outcome: OutcomeOf(res.Error()), Err: failure(res.Error())})
+	}
+	return res
 }
 
 func (s *Script) check(keys []string) error {

@@ -33,8 +33,8 @@ type sharedEntry struct {
 //
 // Two Configs are the same when they mean the same, whether it was said by URL
 // or by fields, and carry the same *tls.Config and Observer. A Config with
-// Credentials or NewClient cannot be shared, as functions cannot be compared:
-// that is an *ArgumentError.
+// Credentials, NewClient or an Observer that is no pointer cannot be shared, as
+// functions cannot be compared: that is an *ArgumentError.
 func Shared(ctx context.Context, cfg Config) (*Client, error) {
 	key, err := fingerprint(cfg)
 	if err != nil {

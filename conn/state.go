@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"log/slog"
 	"sync"
 	"time"
 )
@@ -28,7 +29,8 @@ const (
 	End
 )
 
-// String returns the state's name in lower case.
+// String returns disconnected, connecting, connected, reconnecting, error (for
+// Failed) or end.
 func (s State) String() string {
 	switch s {
 	case Disconnected:
@@ -53,6 +55,15 @@ type StateChange struct {
 	// Cause is why: nil for Connecting, Connected and End.
 	Cause error
 	At    time.Time
+}
+
+// LogValue implements slog.LogValuer.
+func (s StateChange) LogValue() slog.Value {
+	attrs := []slog.Attr{slog.String("from", s.From.String()), slog.String("to", s.To.String()), slog.Time("at", s.At)}
+	if s.Cause != nil {
+		attrs = append(attrs, slog.String("cause", s.Cause.Error()))
+	}
+	return slog.GroupValue(attrs...)
 }
 
 // states holds the current state and delivers its transitions.

@@ -12,6 +12,9 @@ import (
 // mergeURL adds what Config.URL says to the fields. Its errors never quote the
 // URL: any part of one that does not parse may be part of a password.
 func (r *resolved) mergeURL() error {
+	if !strings.Contains(r.URL, "://") {
+		return configError("URL", "has no scheme: write redis://host:port (the URL is not shown, as it may hold a password)")
+	}
 	u, err := url.Parse(r.URL)
 	if err != nil {
 		return configError("URL", "is malformed (it is not shown, as it may hold a password); characters like / ? # @ %% in a password must be percent-encoded")
@@ -92,7 +95,7 @@ func (m *merger) addrs(r *resolved, u *url.URL, query url.Values) {
 		return
 	}
 	if len(r.Addrs) > 0 && !slices.Equal(r.Addrs, addrs) {
-		m.fail(configError("Addrs", "and Config.URL give different addresses: set one of them"))
+		m.fail(configError("Addrs", "contradicts Config.URL: set one of them"))
 		return
 	}
 	r.Addrs = addrs
@@ -130,7 +133,7 @@ func (m *merger) param(r *resolved, name, value string) {
 // that it already holds another one.
 func (m *merger) merge(field string, isSet, differs bool) bool {
 	if (isSet || m.set[field]) && differs {
-		m.fail(configError(field, "and Config.URL say different things: set one of them"))
+		m.fail(configError(field, "contradicts Config.URL: set one of them"))
 		return false
 	}
 	m.set[field] = true

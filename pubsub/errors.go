@@ -2,12 +2,9 @@ package pubsub
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/redis/rueidis"
 
 	"github.com/relay-platform/redis/conn"
 )
@@ -31,28 +28,6 @@ func quote(name string) string {
 		return fmt.Sprintf("%.*q…", most, name)
 	}
 	return fmt.Sprintf("%q", name)
-}
-
-// classify gives an error of the raw client the sentinel of package conn that it
-// deserves.
-func classify(err error) error {
-	var known *conn.Error
-	if err == nil || errors.As(err, &known) {
-		return err
-	}
-	e := &conn.Error{Op: "SUBSCRIBE", Err: err}
-	reply, isReply := rueidis.IsRedisErr(err)
-	switch {
-	case isReply && strings.HasPrefix(reply.Error(), "NOPERM"):
-		e.Kinds = []error{conn.ErrPermission}
-	case isReply:
-	case errors.Is(err, context.DeadlineExceeded):
-		e.Kinds = []error{conn.ErrTimeout}
-	case errors.Is(err, context.Canceled):
-	default: // the connection broke, or was closed by the client
-		e.Kinds = []error{conn.ErrNotConnected}
-	}
-	return e
 }
 
 // done tells the Observer of an operation, and returns its error with what it

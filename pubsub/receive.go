@@ -80,7 +80,7 @@ func (s *Subscription) connection(again bool, confirmed func()) (held bool, err 
 	}
 	d, err := dedicate(ctx, raw)
 	if err != nil {
-		return false, err
+		return false, s.p.c.WrapError("SUBSCRIBE", false, err)
 	}
 	defer d.Close()
 	ready := make(chan struct{})
@@ -101,12 +101,12 @@ func (s *Subscription) connection(again bool, confirmed func()) (held bool, err 
 		},
 	})
 	if err := d.Do(ctx, d.B().Subscribe().Channel(s.channel).Build()).Error(); err != nil {
-		return false, classify(err)
+		return false, s.p.c.WrapError("SUBSCRIBE", false, err)
 	}
 	select {
 	case <-ready:
 	case <-ctx.Done(): // a server that confirms without saying so is none
-		return false, classify(ctx.Err())
+		return false, s.p.c.WrapError("SUBSCRIBE", false, ctx.Err())
 	}
 	confirmed()
 	select {
@@ -117,7 +117,7 @@ func (s *Subscription) connection(again bool, confirmed func()) (held bool, err 
 	case <-s.life.Done():
 		err = s.life.Err()
 	}
-	return true, classify(err)
+	return true, s.p.c.WrapError("SUBSCRIBE", false, err)
 }
 
 // dedicate takes a connection for itself. rueidis may have to make it, or to wait
@@ -136,6 +136,6 @@ func dedicate(ctx context.Context, raw rueidis.Client) (rueidis.DedicatedClient,
 	case d := <-got:
 		return d, nil
 	case <-ctx.Done():
-		return nil, classify(ctx.Err())
+		return nil, ctx.Err()
 	}
 }

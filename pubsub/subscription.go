@@ -133,7 +133,7 @@ func subscribe[T any](ctx context.Context, p *PubSub, name string, handler Handl
 	select {
 	case err = <-confirmed:
 	case <-ctx.Done():
-		err = classify(ctx.Err())
+		err = p.c.WrapError("SUBSCRIBE", false, ctx.Err())
 	}
 	if err != nil {
 		s.stop()
