@@ -343,3 +343,49 @@ func TestAnyObserver(t *testing.T) {
 		t.Errorf("%d panics counted", n)
 	}
 }
+
+// Commands that change the shared connection are refused before they are sent;
+// a transaction goes as one pipeline; and what the raw client does to the
+// connection all the same is found and undone.
+func TestAnySharedConnectionIsSafe(t *testing.T) {
+	t.Parallel()
+	cfg := anyConfig(t)
+	cfg.ProbeInterval = 100 * time.Millisecond
+	c := open(t, cfg)
+	ctx := t.Context()
+	k := c.Keyspace("tx").Key("k")
+	for _, cmd := range []rueidis.Completed{
+		c.B().Multi().Build(), c.B().Exec().Build(), c.B().Select().Index(1).Build(), c.B().Watch().Key(k).Build(),
+		c.B().Subscribe().Channel("x").Build(), c.B().Auth().Password("x").Build(), c.B().Arbitrary("monitor").Build(),
+		c.B().ClientReply().Off().Build(), c.B().Quit().Build(), c.B().Arbitrary("reset").Build(),
+	} {
+		if err := c.Do(ctx, cmd).Error(); !errors.Is(err, conn.ErrInvalidArgument) {
+			t.Errorf("not refused: %v", err)
+		}
+	}
+	res := c.DoMulti(ctx, c.B().Set().Key(k).Value("1").Ex(time.Minute).Build(), c.B().Multi().Build())
+	if err := res[0].Error(); !errors.Is(err, conn.ErrInvalidArgument) {
+		t.Errorf("half a transaction: %v", err)
+	}
+	res = c.DoMulti(ctx, c.B().Multi().Build(), c.B().Set().Key(k).Value("5").Ex(time.Minute).Build(), c.B().Incr().Key(k).Build(), c.B().Exec().Build())
+	got, err := res[3].ToArray()
+	if err != nil || len(got) != 2 {
+		t.Fatalf("a transaction: %v, %v", got, err)
+	}
+	if n, err := got[1].AsInt64(); n != 6 || err != nil {
+		t.Errorf("INCR in it: %d, %v", n, err)
+	}
+	if c.Mode() != conn.ModeStandalone {
+		return // which node a command without a key goes to is rueidis' choice
+	}
+	raw, err := c.Raw(ctx)
+	must(t, err)
+	w := watch(t, c)
+	must(t, raw.Do(ctx, raw.B().Multi().Build()).Error())
+	down := w.await(t, conn.Reconnecting, 5*time.Second)
+	w.await(t, conn.Connected, 5*time.Second)
+	t.Log(down.Cause)
+	if s, err := c.Do(ctx, c.B().Get().Key(k).Build()).ToString(); s != "6" || err != nil {
+		t.Errorf("afterwards GET gives %q, %v", s, err)
+	}
+}
