@@ -135,7 +135,8 @@ func (g *gateway) answered(generation uint64, abandoned int64) {
 	g.abandoned.Add(-abandoned)
 	if g.generation.Load() == generation {
 		g.open.Store(true)
-		if g.generation.Load() != generation {
+		// closed, too: the prober goes on while Close waits for calls.
+		if g.generation.Load() != generation || g.closed.Load() {
 			g.open.Store(false)
 		}
 	}
