@@ -15,6 +15,13 @@ import (
 // is safe for concurrent use, and meant to be shared by everything in the
 // process that uses that deployment. Make one with [Open] or [Shared].
 type Client struct {
+	*core
+	shared   *sharedEntry // of a Client from Shared; nil otherwise
+	released atomic.Bool  // Close was called on it
+}
+
+// core is what the Clients that Shared gives out for one configuration share.
+type core struct {
 	cfg    resolved
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -27,7 +34,6 @@ type Client struct {
 	raw      atomic.Pointer[rawClient]
 	builder  rueidis.Builder
 	contexts *sync.Pool // of *callContext
-	shared   *sharedEntry
 
 	wake    chan struct{} // buffered: the prober looks at once
 	started chan struct{} // closed when something wants a connection
@@ -96,14 +102,14 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 }
 
 func newClient(r resolved) (*Client, error) {
-	c := &Client{
+	c := &Client{core: &core{
 		cfg:     r,
 		wake:    make(chan struct{}, 1),
 		started: make(chan struct{}),
 		stopped: make(chan struct{}),
 		ended:   make(chan struct{}),
 		first:   attempt{done: make(chan struct{})},
-	}
+	}}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.dialer = dialer{c: c, gates: map[string]*gate{}, conns: map[*netConn]struct{}{}}
 	c.states.panics = func() { c.stats.listenerPanics.Add(1) }

@@ -13,11 +13,15 @@ import (
 // (writes among them with ErrUnknownOutcome) and Close returns an error that
 // says how many. A second Close waits for the first one and returns nil.
 //
-// On a Client from Shared, only the last Close closes it; the others return at
-// once.
+// A Client from Shared counts: only when the last one is closed is the
+// connection. Until then, closing one returns at once, and it is no longer to be
+// used.
 func (c *Client) Close(ctx context.Context) error {
-	if c.shared != nil && !c.shared.release(c) {
-		return nil
+	if c.shared != nil {
+		if c.released.Swap(true) || !c.shared.release() {
+			return nil
+		}
+		return c.shared.client.Close(ctx)
 	}
 	if c.closing.Swap(true) {
 		select {

@@ -27,9 +27,10 @@ type sharedEntry struct {
 	outOfTime bool
 }
 
-// Shared returns the process's Client for this configuration, and opens it if
-// there is none. Each Shared must be followed by exactly one Close; the last one
-// closes the connection.
+// Shared returns a Client for this configuration that shares its connection with
+// every other Client that Shared returned for it in this process. The first one
+// connects; when each of them was closed, so is the connection. Closing one
+// twice does not close it for the others.
 //
 // Two Configs are the same when they mean the same, whether it was said by URL
 // or by fields, and carry the same *tls.Config and Observer. A Config with
@@ -54,7 +55,7 @@ func Shared(ctx context.Context, cfg Config) (*Client, error) {
 		if e.err != nil && e.outOfTime && ctx.Err() == nil {
 			return Shared(ctx, cfg) // the time of the one who opened, not ours
 		}
-		return e.client, e.err
+		return e.handle(), e.err
 	}
 	e = &sharedEntry{key: key, refs: 1, opened: make(chan struct{})}
 	registry.entries[key] = e
@@ -66,11 +67,18 @@ func Shared(ctx context.Context, cfg Config) (*Client, error) {
 		registry.mu.Lock()
 		delete(registry.entries, key) // the next Shared tries anew
 		registry.mu.Unlock()
-	} else {
-		e.client.shared = e
 	}
 	close(e.opened)
-	return e.client, e.err
+	return e.handle(), e.err
+}
+
+// handle returns one more Client on the entry's connection, or nil where there
+// is none.
+func (e *sharedEntry) handle() *Client {
+	if e.err != nil {
+		return nil
+	}
+	return &Client{core: e.client.core, shared: e}
 }
 
 // drop gives back what a Shared took that ran out of time. If it was the last
@@ -78,14 +86,14 @@ func Shared(ctx context.Context, cfg Config) (*Client, error) {
 func (e *sharedEntry) drop() {
 	go func() {
 		<-e.opened
-		if e.err == nil {
-			_ = e.client.Close(context.Background())
+		if c := e.handle(); c != nil {
+			_ = c.Close(context.Background())
 		}
 	}()
 }
 
 // release counts a Close and reports whether it was the last.
-func (e *sharedEntry) release(*Client) bool {
+func (e *sharedEntry) release() bool {
 	registry.mu.Lock()
 	defer registry.mu.Unlock()
 	e.refs--

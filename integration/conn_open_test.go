@@ -180,21 +180,20 @@ func TestSharedOneConnection(t *testing.T) {
 		must(t, err)
 		clients = append(clients, c)
 	}
-	for _, c := range clients {
-		if c != clients[0] {
-			t.Fatal("two Clients for one configuration")
-		}
-	}
 	if n := clientsNamed(t, s, "shared"); n != 1 {
 		t.Errorf("%d connections, not 1", n)
 	}
 	for _, c := range clients[1:] {
-		must(t, c.Close(t.Context()))
+		for range 3 { // however often: it counts once
+			must(t, c.Close(t.Context()))
+		}
 	}
 	must(t, clients[0].Do(t.Context(), clients[0].B().Ping().Build()).Error())
 	must(t, clients[0].Close(t.Context()))
-	if err := clients[0].Do(t.Context(), clients[0].B().Ping().Build()).Error(); !errors.Is(err, conn.ErrClosed) {
-		t.Errorf("after the last Close: %v", err)
+	for _, c := range clients {
+		if err := c.Do(t.Context(), c.B().Ping().Build()).Error(); !errors.Is(err, conn.ErrClosed) {
+			t.Errorf("after the last Close: %v", err)
+		}
 	}
 	within(t, time.Second, "the server has lost the connection", func() bool { return clientsNamed(t, s, "shared") == 0 })
 }
