@@ -165,7 +165,7 @@ func TestSlowIsNotDead(t *testing.T) {
 		for takes, slow := range map[time.Duration]bool{DefaultSlowAfter: false, DefaultSlowAfter + 1: true, DefaultTimeout - 1: true} {
 			n.takes = takes
 			r := k.Check(t.Context())
-			if !r.Healthy || r.Slow != slow || r.ResponseTime != takes || r.Nodes[0].Slow != slow || (len(r.Warnings) == 1) != slow {
+			if !r.Healthy || !r.Nodes[0].Healthy || r.Slow != slow || r.ResponseTime != takes || r.Nodes[0].Slow != slow || (len(r.Warnings) == 1) != slow {
 				t.Errorf("%v: healthy %t, slow %t, %v, %+v", takes, r.Healthy, r.Slow, r.ResponseTime, r.Warnings)
 			}
 		}

@@ -106,25 +106,27 @@ func TestCluster(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			s, n := three()
-			tc.change(s, n)
-			r := testChecker(t, s, Options{SlowAfter: 50 * time.Millisecond}).Check(t.Context())
-			if r.Status != tc.status || r.Reason != tc.reason || (r.Err == nil) != r.Healthy {
-				t.Fatalf("%s/%s, not %s/%s: %v", r.Status, r.Reason, tc.status, tc.reason, r.Err)
-			}
-			if tc.is != nil && !errors.Is(r.Err, tc.is) {
-				t.Errorf("%v is not %v", r.Err, tc.is)
-			}
-			if (r.Cluster == nil) != (tc.served == unknown) || r.Cluster != nil && r.Cluster.SlotsServed != tc.served {
-				t.Errorf("%+v, not %d slots", r.Cluster, tc.served)
-			}
-			var codes []string
-			for _, w := range r.Warnings {
-				codes = append(codes, w.Code)
-			}
-			if strings.Join(codes, " ") != tc.warns {
-				t.Errorf("warnings %q, not %q", codes, tc.warns)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				s, n := three()
+				tc.change(s, n)
+				r := testChecker(t, s, Options{}).Check(t.Context())
+				if r.Status != tc.status || r.Reason != tc.reason || (r.Err == nil) != r.Healthy {
+					t.Fatalf("%s/%s, not %s/%s: %v", r.Status, r.Reason, tc.status, tc.reason, r.Err)
+				}
+				if tc.is != nil && !errors.Is(r.Err, tc.is) {
+					t.Errorf("%v is not %v", r.Err, tc.is)
+				}
+				if (r.Cluster == nil) != (tc.served == unknown) || r.Cluster != nil && r.Cluster.SlotsServed != tc.served {
+					t.Errorf("%+v, not %d slots", r.Cluster, tc.served)
+				}
+				var codes []string
+				for _, w := range r.Warnings {
+					codes = append(codes, w.Code)
+				}
+				if strings.Join(codes, " ") != tc.warns {
+					t.Errorf("warnings %q, not %q", codes, tc.warns)
+				}
+			})
 		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -73,22 +74,24 @@ func TestAssess(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			s, n := one(tc.answer)
-			n.addr = "h:1"
-			r := testChecker(t, s, Options{}).Check(t.Context())
-			if r.Status != tc.status || r.Reason != tc.reason || r.Healthy != (tc.status == StatusOK) || (r.Err == nil) != r.Healthy {
-				t.Errorf("%s/%s, not %s/%s: %v", r.Status, r.Reason, tc.status, tc.reason, r.Err)
-			}
-			if tc.is != nil && !errors.Is(r.Err, tc.is) {
-				t.Errorf("%v is not %v", r.Err, tc.is)
-			}
-			var codes []string
-			for _, w := range r.Warnings {
-				codes = append(codes, w.Code)
-			}
-			if !slices.Equal(codes, tc.warns) {
-				t.Errorf("warnings %q, not %q", codes, tc.warns)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				s, n := one(tc.answer)
+				n.addr = "h:1"
+				r := testChecker(t, s, Options{}).Check(t.Context())
+				if r.Status != tc.status || r.Reason != tc.reason || r.Healthy != (tc.status == StatusOK) || (r.Err == nil) != r.Healthy {
+					t.Errorf("%s/%s, not %s/%s: %v", r.Status, r.Reason, tc.status, tc.reason, r.Err)
+				}
+				if tc.is != nil && !errors.Is(r.Err, tc.is) {
+					t.Errorf("%v is not %v", r.Err, tc.is)
+				}
+				var codes []string
+				for _, w := range r.Warnings {
+					codes = append(codes, w.Code)
+				}
+				if !slices.Equal(codes, tc.warns) {
+					t.Errorf("warnings %q, not %q", codes, tc.warns)
+				}
+			})
 		})
 	}
 }

@@ -213,6 +213,12 @@ func TestWatchStop(t *testing.T) {
 			time.Sleep(time.Second)
 		}})
 		synctest.Wait()
+		s.becomes(conn.StateChange{To: conn.Connected})
+		time.Sleep(2 * minPause) // a second result waits, and is never delivered
+		synctest.Wait()
+		if c := w.Stats().Checks; c != 2 {
+			t.Errorf("%d checks", c)
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		if err := w.Stop(ctx); !errors.Is(err, context.DeadlineExceeded) {
