@@ -11,9 +11,11 @@ require (
 	github.com/relay-platform/redis/health v0.1.0
 	github.com/relay-platform/redis/internal/redistest v0.1.0
 	github.com/relay-platform/redis/lock v0.1.0
+	github.com/relay-platform/redis/pubsub v0.1.0
 	github.com/relay-platform/redis/ratelimit v0.1.0
 	github.com/relay-platform/redis/session v0.1.0
 	go.uber.org/goleak v1.3.0
+	pgregory.net/rapid v1.3.0
 )
 
 require (
@@ -66,7 +68,6 @@ require (
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
-	pgregory.net/rapid v1.3.0 // indirect
 )
 
 replace (

@@ -277,7 +277,7 @@ func TestFaultPubsubGap(t *testing.T) {
 		if got := in.next(t); got != -1 {
 			t.Fatalf("got %d, not a gap", got)
 		}
-		if err := <-in.errs; !errors.Is(err, conn.ErrNotConnected) && !strings.Contains(err.Error(), "EOF") {
+		if err := <-in.errs; !errors.Is(err, conn.ErrConnectionLost) || !strings.Contains(err.Error(), `pubsub: receive "c": `) {
 			t.Errorf("the error is %v", err)
 		}
 	}

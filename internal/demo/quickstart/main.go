@@ -26,7 +26,6 @@ func main() {
 	if err != nil {
 		log.Fatal(err) // which address, and why
 	}
-	defer c.Close(ctx)
 
 	users, err := cache.New[User](c, "quickstart-user", cache.Options{TTL: time.Minute})
 	if err != nil {
@@ -58,5 +57,8 @@ func main() {
 			log.Fatal(err)
 		}
 		fmt.Println("hello", u.Name)
+	}
+	if err := c.Close(ctx); err != nil { // lets calls under way end
+		log.Fatal(err)
 	}
 }
