@@ -202,7 +202,7 @@ var replyKinds = map[string]error{
 	"WRONGPASS": ErrAuth, "NOAUTH": ErrAuth, "NOPERM": ErrPermission, "READONLY": ErrReadOnly, "OOM": ErrOutOfMemory,
 	"LOADING": ErrLoading, "BUSY": ErrBusy, "MASTERDOWN": ErrMasterDown, "NOREPLICAS": ErrNoReplicas,
 	"MISCONF": ErrPersistence, "CLUSTERDOWN": ErrClusterDown, "TRYAGAIN": ErrTryAgain, "CROSSSLOT": ErrCrossSlot,
-	"WRONGTYPE": ErrWrongType, "MOVED": ErrWrongMode, "ASK": ErrWrongMode,
+	"WRONGTYPE": ErrWrongType, "DENIED": ErrPermission, "MOVED": ErrWrongMode, "ASK": ErrWrongMode,
 }
 
 // kindOfReply returns the sentinel of an error reply, or nil. rueidis takes
