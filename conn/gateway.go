@@ -109,14 +109,20 @@ func (g *gateway) signal(ch chan struct{}) {
 	}
 }
 
-// tryRoom takes a place in the ring, if there is one or it does not matter.
+// tryRoom takes a place in the ring, if there is one or it does not matter. It
+// counts only when it succeeds: two that counted first would each see the other
+// in the last place, and both wait for nobody.
 func (g *gateway) tryRoom() bool {
-	if g.sending.Add(1)+g.direct.Load()+g.abandoned.Load() <= most || !g.oneRing {
-		g.signal(g.room) // there may be more: the next one tries
-		return true
+	for {
+		n := g.sending.Load()
+		if g.oneRing && n+1+g.direct.Load()+g.abandoned.Load() > most {
+			return false
+		}
+		if g.sending.CompareAndSwap(n, n+1) {
+			g.signal(g.room) // there may be more: the next one tries
+			return true
+		}
 	}
-	g.sending.Add(-1)
-	return false
 }
 
 func (g *gateway) leaveRoom() {
