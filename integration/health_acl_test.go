@@ -45,10 +45,16 @@ func denials(tb testing.TB, servers []*redistest.Server) map[string]int {
 		must(tb, err)
 		list, _ := entries.([]any)
 		for _, e := range list {
+			// The same refusal again raises the count of its entry.
 			text := fmt.Sprint(e)
 			_, object, _ := strings.Cut(text, "object ")
 			object, _, _ = strings.Cut(object, " ")
-			out[object]++
+			var count int
+			_, number, _ := strings.Cut(text, "count ")
+			if _, err := fmt.Sscan(number, &count); err != nil {
+				tb.Fatalf("ACL LOG gave %s", text)
+			}
+			out[object] += count
 		}
 	}
 	return out
