@@ -2,7 +2,10 @@ package integration_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,7 +62,13 @@ func TestFaultHealthCannotConnect(t *testing.T) {
 				}
 				time.Sleep(20 * time.Millisecond) // through several of the client's attempts
 			}
-			t.Log(describe(k.Check(t.Context())))
+			r := k.Check(t.Context())
+			t.Log(describe(r))
+			body, err := json.Marshal(r)
+			must(t, err)
+			if text := string(body) + fmt.Sprintf("%+v %#v", r, r); strings.Contains(text, "canary") {
+				t.Errorf("the password is in %s", text)
+			}
 		})
 	}
 }
