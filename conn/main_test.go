@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -102,7 +103,7 @@ func lazy(t *testing.T, cfg Config) *Client {
 		if n := c.Stats().Dials; n != 0 {
 			t.Errorf("%d attempts to connect", n)
 		}
-		if err := c.Close(t.Context()); err != nil {
+		if err := c.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -142,7 +143,7 @@ func wantIs(t *testing.T, err error, kinds ...error) {
 // allSentinels are the sentinels of the package; TestSentinelsAreListed keeps
 // the list complete.
 var allSentinels = []error{
-	ErrClosed, ErrNotConnected, ErrTimeout, ErrUnknownOutcome, ErrRefused, ErrDNS, ErrTLS, ErrMaxClients, ErrWrongMode,
+	ErrClosed, ErrNotConnected, ErrTimeout, ErrUnknownOutcome, ErrConnectionLost, ErrRefused, ErrDNS, ErrTLS, ErrMaxClients, ErrWrongMode,
 	ErrAuth, ErrPermission, ErrReadOnly, ErrOutOfMemory, ErrLoading, ErrBusy, ErrMasterDown, ErrNoReplicas, ErrPersistence,
 	ErrClusterDown, ErrTryAgain, ErrCrossSlot, ErrWrongType, ErrInvalidArgument,
 }
