@@ -3,7 +3,7 @@ package conn
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
+	"crypto/tls"
 	"fmt"
 	"reflect"
 	"sync"
@@ -23,6 +23,9 @@ type sharedEntry struct {
 	opened chan struct{} // closed when what follows is set
 	client *Client
 	err    error
+	// tls keeps the configuration alive whose address is in key, so that no
+	// other one can get that address, and with it this connection.
+	tls *tls.Config
 	// outOfTime says that err is due to the context of the one who opened.
 	outOfTime bool
 }
@@ -50,14 +53,14 @@ func Shared(ctx context.Context, cfg Config) (*Client, error) {
 		case <-e.opened:
 		case <-ctx.Done():
 			e.drop()
-			return nil, ctx.Err()
+			return nil, &Error{Op: "open", Kinds: append([]error{ErrNotConnected}, kindsOf(ctx.Err())...), Err: ctx.Err()}
 		}
 		if e.err != nil && e.outOfTime && ctx.Err() == nil {
 			return Shared(ctx, cfg) // the time of the one who opened, not ours
 		}
 		return e.handle(), e.err
 	}
-	e = &sharedEntry{key: key, refs: 1, opened: make(chan struct{})}
+	e = &sharedEntry{key: key, refs: 1, tls: cfg.TLS, opened: make(chan struct{})}
 	registry.entries[key] = e
 	registry.mu.Unlock()
 
@@ -121,21 +124,20 @@ func fingerprint(cfg Config) ([32]byte, error) {
 	if cfg.Observer != nil && !isPointer(cfg.Observer) {
 		return [32]byte{}, configError("Observer", "is a %T: only a pointer can be compared", cfg.Observer)
 	}
-	tls := ""
+	secured := ""
 	if cfg.TLS != nil {
-		tls = fmt.Sprintf("%p", cfg.TLS)
+		secured = fmt.Sprintf("%p", cfg.TLS)
 	} else if r.TLS != nil {
-		tls = "default"
+		secured = "default"
 	}
-	text, err := json.Marshal([]any{
-		r.mode, r.Addrs, r.SentinelMaster, r.Username, r.Password, r.SentinelUsername, r.SentinelPassword, r.DB, r.KeyPrefix,
-		r.ClientName, tls, r.ConnectTimeout, r.CommandTimeout, r.ProbeInterval, r.ProbeTimeout, r.MaxRetries, r.MaxPending,
-		r.PoolSize, r.BufferBytes, r.Lazy, fmt.Sprintf("%p", cfg.Observer),
+	// Quoted by %#v, which keeps bytes apart that are no UTF-8, as a password's
+	// may be. The observer's type, as pointers to empty structs are all equal.
+	text := fmt.Sprintf("%#v", []any{
+		string(r.mode), r.Addrs, r.SentinelMaster, r.Username, r.Password, r.SentinelUsername, r.SentinelPassword, r.DB, r.KeyPrefix,
+		r.ClientName, secured, r.ConnectTimeout, r.CommandTimeout, r.ProbeInterval, r.ProbeTimeout, r.MaxRetries, r.MaxPending,
+		r.PoolSize, r.BufferBytes, r.Lazy, fmt.Sprintf("%T %p", cfg.Observer, cfg.Observer),
 	})
-	if err != nil {
-		return [32]byte{}, err
-	}
-	return sha256.Sum256(text), nil
+	return sha256.Sum256([]byte(text)), nil
 }
 
 func isPointer(o Observer) bool { return reflect.TypeOf(o).Kind() == reflect.Pointer }
