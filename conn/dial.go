@@ -119,10 +119,15 @@ func (d *dialer) admit(ctx context.Context, addr string) error {
 		return &Error{Addr: addr, Kinds: []error{ErrNotConnected, ErrClosed}}
 	}
 	g := d.gates[addr]
-	if g == nil || ctx.Value(probeKey{}) != nil || !time.Now().Before(g.next) {
+	switch now := time.Now(); {
+	case g == nil, ctx.Value(probeKey{}) != nil:
+		return nil
+	case now.Before(g.next):
+		return g.last
+	default:
+		g.next = now.Add(backoff(g.failures)) // the others wait for what this one finds
 		return nil
 	}
-	return g.last
 }
 
 // explain makes the error of a failed dial, which says where and why.
