@@ -37,12 +37,12 @@ func (c *Client) do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisRes
 	if cmd.IsBlock() || !c.gate.enterDirect() {
 		return c.doIndirect(ctx, op, cmd)
 	}
+	defer c.gate.leaveDirect() // also when rueidis panics on a misused command
 	cctx, call, stop := c.bound(ctx)
 	res := c.raw.Load().Do(cctx, cmd)
 	if res.NonRedisError() != nil && cctx.Err() != nil {
 		c.giveUp(cctx.Err())
 	}
-	c.gate.leaveDirect()
 	c.unbound(call, stop)
 	if res.Error() == nil {
 		return res // mayWrite costs as much as the gateway
@@ -60,6 +60,7 @@ func (c *Client) doIndirect(ctx context.Context, op string, cmd rueidis.Complete
 	if err != nil {
 		return rueidis.NewErrorResult(err)
 	}
+	c.heard(res.NonRedisError())
 	return c.result(op, write, res)
 }
 
@@ -120,6 +121,7 @@ func (c *Client) doMulti(ctx context.Context, cmds []rueidis.Completed) []rueidi
 		}); err != nil {
 			return failAll(len(cmds), err)
 		}
+		c.heard(res[0].NonRedisError())
 	}
 	for i := range res {
 		if res[i].Error() == nil {

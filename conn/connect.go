@@ -88,9 +88,10 @@ func (c *Client) option() rueidis.ClientOption {
 	return opt
 }
 
-// retryDelay bounds how often rueidis tries a read again.
-func (c *Client) retryDelay(attempts int, _ rueidis.Completed, _ error) time.Duration {
-	if attempts > c.cfg.MaxRetries || c.closing.Load() {
+// retryDelay bounds how often rueidis tries a read again; what trying again
+// cannot mend, it does not.
+func (c *Client) retryDelay(attempts int, _ rueidis.Completed, err error) time.Duration {
+	if attempts > c.cfg.MaxRetries || c.closing.Load() || isPermanent(err) {
 		return -1
 	}
 	return backoff(attempts) / 2

@@ -354,9 +354,13 @@ func isConnLoss(err error) bool {
 // redactReply removes what a server repeats of the command from its error: a
 // server that does not know HELLO answers with the password in the text.
 func redactReply(reply *rueidis.RedisError) error {
-	text := reply.Error()
-	if i := strings.Index(text, ", with args beginning with"); i >= 0 {
-		return errors.New(text[:i])
+	if text := redactText(reply.Error()); text != reply.Error() {
+		return errors.New(text)
 	}
 	return reply
+}
+
+func redactText(text string) string {
+	text, _, _ = strings.Cut(text, ", with args beginning with")
+	return text
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -22,28 +23,39 @@ type netConn struct {
 
 	established atomic.Bool // the handshake has ended
 	closed      atomic.Bool
-	answered    bool                  // only its one reader touches it
-	refusal     error                 // likewise
-	handshake   atomic.Pointer[Error] // what ended it
+	refusal     atomic.Pointer[Error] // how the server refused the handshake
+	handshake   atomic.Pointer[Error] // what else ended it
 }
-
-var tooMany = []byte("-ERR max number of clients")
 
 // Read returns errors that say which server they are about. The first loss
 // makes the Client suspect every connection, before rueidis knows of it.
 func (n *netConn) Read(b []byte) (int, error) {
 	k, err := n.Conn.Read(b)
-	if k > 0 && !n.answered {
-		n.answered = true
-		if bytes.HasPrefix(b[:k], tooMany) {
-			// The server says so, then hangs up; rueidis shows a bare EOF.
-			n.refusal = &Error{Addr: n.addr, Kinds: []error{ErrNotConnected, ErrMaxClients}}
-		}
+	if k > 0 && !n.established.Load() {
+		n.lookForRefusal(b[:k])
 	}
 	if err != nil {
 		err = n.lost(err)
 	}
 	return k, err
+}
+
+// lookForRefusal finds the error replies of a handshake. One that has too many
+// clients says so and hangs up, of which rueidis shows a bare EOF; after others
+// rueidis closes the connection as if it had been in use.
+func (n *netConn) lookForRefusal(b []byte) {
+	for line := range bytes.SplitSeq(b, []byte("\r\n")) {
+		text := string(bytes.TrimPrefix(line, []byte("-")))
+		lower := strings.ToLower(text)
+		if len(text) == len(line) || strings.Contains(lower, "setinfo") || strings.HasPrefix(lower, "err unknown command 'hello'") {
+			continue // no error, or one that rueidis lives with
+		}
+		e := &Error{Addr: n.addr, Kinds: []error{ErrNotConnected}, Err: errors.New(redactText(text))}
+		if k := kindOfReply(text); k != nil {
+			e.Kinds = append(e.Kinds, k)
+		}
+		n.refusal.CompareAndSwap(nil, e)
+	}
 }
 
 func (n *netConn) Write(b []byte) (int, error) {
@@ -55,8 +67,8 @@ func (n *netConn) Write(b []byte) (int, error) {
 }
 
 func (n *netConn) lost(err error) error {
-	if n.refusal != nil {
-		return n.refusal
+	if e := n.refusal.Load(); e != nil {
+		return e
 	}
 	e := &Error{Addr: n.addr, Kinds: []error{ErrConnectionLost}, Err: err}
 	if !n.established.Load() {
@@ -78,9 +90,9 @@ func (n *netConn) lost(err error) error {
 }
 
 // SetDeadline is called with the zero time when rueidis has ended the
-// handshake and begins to pipeline.
+// handshake and begins to pipeline; and also when the handshake was refused.
 func (n *netConn) SetDeadline(t time.Time) error {
-	if t.IsZero() && !n.established.Swap(true) {
+	if t.IsZero() && n.refusal.Load() == nil && !n.established.Swap(true) {
 		n.d.succeeded(n.addr)
 	}
 	return n.Conn.SetDeadline(t)
@@ -97,14 +109,15 @@ func (n *netConn) Close() error {
 	closed := n.d.closed
 	n.d.mu.Unlock()
 	if !closed && !n.established.Load() && time.Since(n.since) < 2*n.d.c.cfg.ConnectTimeout {
-		err := n.refusal
-		if e := n.handshake.Load(); err == nil && e != nil {
-			err = e // until the next attempt, calls fail with this one's reason
+		// Until the next attempt, calls fail with this one's reason.
+		e := n.refusal.Load()
+		if e == nil {
+			e = n.handshake.Load()
 		}
-		if err == nil {
-			err = &Error{Addr: n.addr, Kinds: []error{ErrNotConnected}, Err: errors.New("the handshake failed; the next attempt follows shortly")}
+		if e == nil {
+			e = &Error{Addr: n.addr, Kinds: []error{ErrNotConnected}, Err: errors.New("the handshake failed; the next attempt follows shortly")}
 		}
-		n.d.failed(n.addr, err)
+		n.d.failed(n.addr, e)
 	}
 	return n.Conn.Close()
 }

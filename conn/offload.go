@@ -70,12 +70,17 @@ func offload[T any](ctx context.Context, c *Client, how indirectCall, run func(c
 		if o.panic != nil {
 			panic(o.panic)
 		}
-		if c.State() != Connected {
-			c.kick() // an answer is news
-		}
 		return o.res, nil
 	case <-ctx.Done():
 		return none, c.callError(how.op, how.write, ctx.Err())
+	}
+}
+
+// heard has the prober look when a call was answered although the state says
+// that the server is not there. (A call that failed is no news.)
+func (c *Client) heard(err error) {
+	if err == nil && c.State() != Connected {
+		c.kick()
 	}
 }
 

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -180,7 +180,7 @@ func (p *prober) askOne(raw rueidis.Client) (bool, error) {
 	c := p.c
 	msg, fresh, err := p.ask("ping", raw, func() rueidis.Completed { return c.builder.Ping().Build() })
 	forbidden := err != nil
-	if err = c.probeError(err); err != nil {
+	if err = c.probeError("ping", err); err != nil {
 		return fresh, err
 	}
 	if text, _ := msg.ToString(); text != "PONG" && !forbidden {
@@ -194,11 +194,9 @@ func (p *prober) askOne(raw rueidis.Client) (bool, error) {
 		return fresh, nil
 	}
 	hello, freshHello, err := p.ask("hello", raw, func() rueidis.Completed { return c.builder.Arbitrary("HELLO").Build() })
-	if _, isReply := rueidis.IsRedisErr(err); isReply {
-		return fresh, nil // unknown or forbidden: it does answer, though
-	}
-	if err = c.probeError(err); err != nil {
-		return fresh, err
+	forbidden = err != nil
+	if err = c.probeError("hello", err); err != nil || forbidden {
+		return fresh && freshHello, err
 	}
 	return fresh && freshHello, c.checkHello(hello)
 }
@@ -226,23 +224,25 @@ func (c *Client) checkHello(msg rueidis.RedisMessage) error {
 	return nil
 }
 
-// unserving are the kinds of replies that say that a server cannot serve.
-var unserving = []error{ErrLoading, ErrAuth, ErrMaxClients, ErrMasterDown, ErrClusterDown, ErrBusy}
-
-// probeError sorts the failure of a probe. An error reply is an answer, unless
-// it says that the server cannot serve.
-func (c *Client) probeError(err error) error {
+// probeError sorts the failure of a probe. A server that does not know or does
+// not allow the command that was asked has answered all the same; any other
+// error reply says that it cannot serve us, also one to the handshake.
+func (c *Client) probeError(asked string, err error) error {
 	if err == nil {
 		return nil
 	}
 	if reply, ok := rueidis.IsRedisErr(err); ok {
-		if k := kindOfReply(reply.Error()); slices.Contains(unserving, k) {
-			return &Error{Op: "probe", Addr: c.onlyAddr(), Kinds: []error{k}, Err: c.explainReply(reply)}
+		if strings.Contains(strings.ToLower(reply.Error()), "'"+asked) {
+			return nil
 		}
-		return nil
+		e := &Error{Op: "probe", Addr: c.onlyAddr(), Err: c.explainReply(reply)}
+		if k := kindOfReply(reply.Error()); k != nil {
+			e.Kinds = []error{k}
+		}
+		return e
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return &Error{Op: "probe", Kinds: []error{ErrTimeout}, Err: fmt.Errorf("no answer within %v", c.cfg.ProbeTimeout)}
+		return &Error{Op: "probe", Addr: c.onlyAddr(), Kinds: []error{ErrTimeout}, Err: fmt.Errorf("no answer within %v", c.cfg.ProbeTimeout)}
 	}
 	return c.callError("probe", false, err)
 }

@@ -98,8 +98,12 @@ func (s *Script) command(c *Client, keys, args []string, sha bool) rueidis.Compl
 
 // rename puts the script's name into the error in place of the command's.
 func (s *Script) rename(res rueidis.RedisResult) rueidis.RedisResult {
+	err := res.NonRedisError()
+	if err == nil {
+		return res // spares the allocation of e
+	}
 	var e *Error
-	if errors.As(res.NonRedisError(), &e) {
+	if errors.As(err, &e) {
 		named := *e
 		named.Op = s.name
 		return rueidis.NewErrorResult(&named)

@@ -7,13 +7,17 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// stateful are the commands that change the state of a connection. All callers
-// share it, so after one of these they would get each other's answers, or
-// another database's.
-var stateful = map[string]bool{
-	"MULTI": true, "EXEC": true, "DISCARD": true, "WATCH": true, "UNWATCH": true, "SELECT": true, "AUTH": true, "HELLO": true,
-	"RESET": true, "QUIT": true, "MONITOR": true, "SYNC": true, "PSYNC": true, "READONLY": true, "READWRITE": true, "ASKING": true,
-	"SUBSCRIBE": true, "UNSUBSCRIBE": true, "PSUBSCRIBE": true, "PUNSUBSCRIBE": true, "SSUBSCRIBE": true, "SUNSUBSCRIBE": true,
+// isStateful reports whether a command, in upper case, changes the state of a
+// connection. All callers share it, so after one of these they would get each
+// other's answers, or another database's. A switch, as every write is looked at.
+func isStateful(op string) bool {
+	switch op {
+	case "MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH", "SELECT", "AUTH", "HELLO", "RESET", "QUIT", "MONITOR", "SYNC", "PSYNC",
+		"READONLY", "READWRITE", "ASKING", "CLIENT",
+		"SUBSCRIBE", "UNSUBSCRIBE", "PSUBSCRIBE", "PUNSUBSCRIBE", "SSUBSCRIBE", "SUNSUBSCRIBE":
+		return true
+	}
+	return false
 }
 
 // checkShared refuses a command that must not be sent on the shared connection.
@@ -24,12 +28,16 @@ func checkShared(cmd rueidis.Completed) error {
 	}
 	words := cmd.Commands()
 	op := words[0]
-	switch {
-	case len(op) < 4 || len(op) > 12, !stateful[op] && op != "CLIENT" && !stateful[strings.ToUpper(op)]:
+	if op != "" && op[0] >= 'a' { // the builder writes upper case; Arbitrary takes any
+		op = strings.ToUpper(op)
+	}
+	if !isStateful(op) {
 		return nil
-	case len(words) == 1 && strings.EqualFold(op, "HELLO"):
+	}
+	if len(words) == 1 && op == "HELLO" {
 		return nil // it only asks
-	case op == "CLIENT":
+	}
+	if op == "CLIENT" {
 		if len(words) < 2 {
 			return nil
 		}

@@ -56,7 +56,7 @@ func (p *prober) askCluster(raw rueidis.Client) (fresh bool, err error) {
 		go func() {
 			msg, fresh, err := wait()
 			if err != nil {
-				err = p.c.probeError(err)
+				err = p.c.probeError("cluster", err)
 			} else {
 				err = clusterState(addr, msg)
 			}

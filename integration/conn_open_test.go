@@ -128,6 +128,12 @@ func TestOpenPermission(t *testing.T) {
 	if !errors.Is(err, conn.ErrPermission) || conn.Retry(err) != conn.RetryNo {
 		t.Errorf("got %v", err)
 	}
+	// Lazy, it does not take the refusal for an answer.
+	lazy := open(t, conn.Config{Addrs: []string{s.Addr()}, Username: "few", Password: "pw", DB: 1, Lazy: true})
+	if err := lazy.Do(t.Context(), lazy.B().Get().Key("k").Build()).Error(); !errors.Is(err, conn.ErrPermission) {
+		t.Errorf("lazy: %v", err)
+	}
+	within(t, 3*time.Second, "the state says so", func() bool { return lazy.State() == conn.Failed })
 	// What it may do is enough to connect.
 	c := open(t, conn.Config{Addrs: []string{s.Addr()}, Username: "few", Password: "pw"})
 	if err := c.Do(t.Context(), c.B().Set().Key("k").Value("v").Build()).Error(); !errors.Is(err, conn.ErrPermission) || conn.Retry(err) != conn.RetryNo {

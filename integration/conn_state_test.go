@@ -123,6 +123,22 @@ func TestStateErrorAndBack(t *testing.T) {
 	if !errors.Is(err, conn.ErrAuth) || conn.Retry(err) != conn.RetryNo {
 		t.Errorf("a call ends with %v", err)
 	}
+	// However many calls there are, it is not hammered with wrong passwords.
+	before, until := c.Stats().Dials, time.Now().Add(time.Second)
+	calls := 0
+	for ; time.Now().Before(until); calls++ {
+		if err := c.Do(t.Context(), c.B().Get().Key("k").Build()).Error(); !errors.Is(err, conn.ErrAuth) {
+			t.Fatalf("call %d: %v", calls, err)
+		}
+	}
+	dials := c.Stats().Dials - before
+	t.Logf("%d calls, %d attempts to connect in a second", calls, dials)
+	if dials > 20 || calls < 100 {
+		t.Error("too many attempts, or too few calls")
+	}
+	if c.State() != conn.Failed {
+		t.Errorf("it is %v", c.LastStateChange())
+	}
 	_, err = s.Do(t.Context(), "ACL", "SETUSER", "app", "resetpass", ">secret")
 	must(t, err)
 	w.await(t, conn.Connected, 3*time.Second)
@@ -155,19 +171,21 @@ func TestLoadingRestart(t *testing.T) {
 	var loaded time.Duration
 	begin := time.Now()
 	within(t, 20*time.Second, "loaded", func() bool {
+		asked := time.Now()
 		err := c.Do(t.Context(), c.B().Set().Key("w").Value("v").Build()).Error()
 		if errors.Is(err, conn.ErrLoading) {
 			sawLoading++
-			opened, err := conn.Open(t.Context(), conn.Config{URL: s.URL()})
-			if err == nil {
-				_ = opened.Close(t.Context())
-			} else if !errors.Is(err, conn.ErrLoading) {
-				t.Errorf("Open while loading: %v", err)
-			} else {
-				openLoading++
-			}
-			if c.State() == conn.Connected {
+			if up := c.LastStateChange(); up.To == conn.Connected && up.At.Before(asked) {
 				t.Error("connected while loading")
+			}
+			opened, openErr := conn.Open(t.Context(), conn.Config{URL: s.URL()})
+			switch {
+			case openErr == nil: // it was loaded meanwhile
+				_ = opened.Close(t.Context())
+			case errors.Is(openErr, conn.ErrLoading):
+				openLoading++
+			default:
+				t.Errorf("Open while loading: %v", openErr)
 			}
 			if conn.Retry(err) != conn.RetryOK {
 				t.Errorf("trying %v again would help", err)

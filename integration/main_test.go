@@ -21,8 +21,8 @@ import (
 func TestMain(m *testing.M) {
 	redistest.Main(m, func() error {
 		// In mode cluster rueidis may have a refresh of the topology sleep for
-		// up to a second after Close.
-		deadline := time.Now().Add(3 * time.Second)
+		// up to a second after Close, and close what a refresh removed after 5.
+		deadline := time.Now().Add(8 * time.Second)
 		for {
 			err := goleak.Find(
 				// HTTP connections to the Docker engine, which its client keeps.

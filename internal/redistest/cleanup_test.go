@@ -118,13 +118,19 @@ func TestStaleContainersAreRemoved(t *testing.T) {
 
 	// A container of a dead process goes; that of this one stays.
 	e := mustEngine(t)
+	// Both in a PID space that only this test knows: other processes on the
+	// machine sweep as well, and must not do it in our place.
+	sweeper := &engine{api: e.api, labels: maps.Clone(alive), reaper: &exec.Cmd{}}
+	sweeper.labels[labelPIDNS] = "of " + t.Name() + e.labels[labelRun]
 	dead := &engine{api: e.api, labels: other(labelStart, "1"), reaper: &exec.Cmd{}}
+	dead.labels[labelPIDNS] = sweeper.labels[labelPIDNS]
 	dead.labels[labelRun] = "dead-" + dead.labels[labelRun]
 	r, err := newDockerRunner(t.Context(), dead, spec{version: Redis80})
 	must(t, err)
 	t.Cleanup(func() { must(t, r.remove(context.WithoutCancel(t.Context()))) })
 	must(t, r.start(t.Context(), map[string][]byte{configFile: []byte("port 0\n")}))
 	mine := Standalone(t, Options{})
+	must(t, sweeper.removeStale(t.Context()))
 	must(t, e.removeStale(t.Context()))
 	if n := containers(t, e, dead.labels[labelRun]); n != 0 {
 		t.Errorf("%d containers of a dead process are left", n)
