@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -135,6 +136,12 @@ func (e *Error) Error() string {
 		b.WriteString(strings.TrimPrefix(e.Err.Error(), "conn: "))
 	}
 	return b.String()
+}
+
+// Is reports that a time-out of any kind is a context.DeadlineExceeded, also one
+// that the network found first.
+func (e *Error) Is(target error) bool {
+	return target == context.DeadlineExceeded && slices.Contains(e.Kinds, ErrTimeout)
 }
 
 // Unwrap returns the kinds and the cause.

@@ -79,7 +79,13 @@ func (g *Group) join(ctx context.Context) error {
 				return err
 			}
 		}
-		// Everybody meets everybody: gossip alone takes seconds.
+		return nil
+	}); err != nil {
+		return err
+	}
+	// Only when all have their epochs, which a node that knows another refuses.
+	// Everybody meets everybody: gossip alone takes seconds.
+	if err := each(func(i int, s *Server) error {
 		for _, peer := range g.Servers[i+1:] {
 			bus := peer.bus.number
 			if peer.busGate != nil {
