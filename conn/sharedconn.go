@@ -28,8 +28,11 @@ func checkShared(cmd rueidis.Completed) error {
 	}
 	words := cmd.Commands()
 	op := words[0]
-	if op != "" && op[0] >= 'a' { // the builder writes upper case; Arbitrary takes any
-		op = strings.ToUpper(op)
+	for i := range len(op) {
+		if op[i] >= 'a' { // the builder writes upper case; Arbitrary takes any
+			op = strings.ToUpper(op)
+			break
+		}
 	}
 	if !isStateful(op) {
 		return nil
