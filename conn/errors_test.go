@@ -218,7 +218,8 @@ func TestCallErrors(t *testing.T) {
 			// The cause can be matched, but for rueidis', which is ours to name.
 			cause := tc.err
 			for _, inner := range []error{io.EOF, context.DeadlineExceeded, context.Canceled, syscall.ECONNRESET, syscall.ECONNREFUSED} {
-				if errors.Is(cause, inner) != errors.Is(read, inner) {
+				want := errors.Is(cause, inner) || (inner == context.DeadlineExceeded && errors.Is(read, ErrTimeout))
+				if want != errors.Is(read, inner) {
 					t.Errorf("%v matches %v: %t", read, inner, errors.Is(read, inner))
 				}
 			}
