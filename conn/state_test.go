@@ -214,17 +214,29 @@ func TestStatesConcurrently(t *testing.T) {
 // An idle listener costs no goroutine.
 func TestStatesGoroutines(t *testing.T) {
 	c := lazy(t, Config{})
-	before := len(goroutines())
-	var calls atomic.Int64
-	for range 50 {
-		c.OnStateChange(func(StateChange) { calls.Add(1) })
+	delivering := func() (n int) {
+		for _, stack := range goroutines() {
+			if strings.Contains(stack, "conn.(*listener).") {
+				n++
+			}
+		}
+		return n
 	}
-	if n := len(goroutines()); n != before {
-		t.Errorf("50 listeners have %d goroutines", n-before)
+	var calls atomic.Int64
+	hold := make(chan struct{})
+	for range 50 {
+		c.OnStateChange(func(StateChange) { calls.Add(1); <-hold })
+	}
+	if n := delivering(); n != 0 {
+		t.Errorf("50 listeners have %d goroutines", n)
 	}
 	c.states.set(Connecting, nil)
-	if !poll(5*time.Second, func() bool { return calls.Load() == 50 && len(goroutines()) == before }) {
-		t.Errorf("after a transition, and %d calls, 50 listeners have %d goroutines", calls.Load(), len(goroutines())-before)
+	if !poll(5*time.Second, func() bool { return calls.Load() == 50 }) || delivering() != 50 {
+		t.Errorf("%d of 50 are told, by %d goroutines", calls.Load(), delivering())
+	}
+	close(hold)
+	if !poll(5*time.Second, func() bool { return delivering() == 0 }) {
+		t.Errorf("after a transition 50 listeners have %d goroutines", delivering())
 	}
 }
 
