@@ -61,6 +61,13 @@ func TestAnyRatelimitConsume(t *testing.T) {
 	if ttl, err := see.PTTL(t.Context(), key).Result(); err != nil || ttl <= 0 || ttl > 66*time.Second {
 		t.Errorf("the TTL is %v, %v", ttl, err)
 	}
+	must(t, see.PExpire(t.Context(), key, 30*time.Second).Err()) // shows who writes
+	if r := consume(t, l, "ada"); r.Allowed {
+		t.Errorf("beyond the limit: %+v", r)
+	}
+	if ttl, err := see.PTTL(t.Context(), key).Result(); err != nil || ttl > 30*time.Second {
+		t.Errorf("a denied call has written: the TTL is %v, %v", ttl, err)
+	}
 	// Another identifier, action or window has counters of its own.
 	for name, r := range map[string]ratelimit.Result{
 		"identifier": consume(t, l, "bob"),

@@ -332,10 +332,15 @@ func TestFaultSessionLostReply(t *testing.T) {
 	lost, err := p.SwallowReply(redistest.Command("EVALSHA"), true)
 	must(t, err)
 	id, created, err := sessions.Create(t.Context(), "ada", device{})
-	if _, _, err := lost.Wait(timeout(t, 5*time.Second)); err != nil {
-		t.Fatalf("the fault did not happen: %v", err)
+	_, reply, waitErr := lost.Wait(timeout(t, 5*time.Second))
+	if waitErr != nil {
+		t.Fatalf("the fault did not happen: %v", waitErr)
 	}
 	must(t, err)
+	// The second time the script has found what the first time made.
+	if at := fmt.Sprint(created.Created.UnixMilli()); !strings.Contains(string(reply), at) {
+		t.Errorf("created at %s, and the reply that was lost is %q", at, reply)
+	}
 	if got, err := sessions.Get(t.Context(), id); err != nil || got.Created != created.Created {
 		t.Errorf("got %+v, %v; created %+v", got, err, created)
 	}

@@ -29,6 +29,7 @@ func TestIDFromString(t *testing.T) {
 		"padded":                    someID + "=",
 		"not the URL alphabet":      "+" + someID[1:],
 		"a line break inside":       someID[:20] + "\n" + someID[21:],
+		"31 bytes and a line break": strings.Repeat("A", 42) + "\n",
 		"a line break at the end":   someID[:42] + "\n",
 		"another spelling of it":    someID[:42] + "9", // the same bytes, to a decoder that is not strict
 		"a key pattern":             strings.Repeat("*", 43),
