@@ -105,8 +105,13 @@ func TestObserverOfCalls(t *testing.T) {
 		err     error
 	}
 	wanted := []want{
-		{"SET", OutcomeOK, 1, nil}, {"GET", OutcomeMiss, 1, nil}, {"INCR", OutcomeError, 1, ErrWrongType}, {"SET", OutcomeCanceled, 1, context.Canceled},
-		{"pipeline", OutcomeOK, 3, nil}, {"pipeline", OutcomeError, 2, ErrWrongType}, {"cache.fill", OutcomeOK, 1, nil},
+		{"SET", OutcomeOK, 1, nil},
+		{"GET", OutcomeMiss, 1, nil},
+		{"INCR", OutcomeError, 1, ErrWrongType},
+		{"SET", OutcomeCanceled, 1, context.Canceled},
+		{"pipeline", OutcomeOK, 3, nil},
+		{"pipeline", OutcomeError, 2, ErrWrongType},
+		{"cache.fill", OutcomeOK, 1, nil},
 	}
 	events := s.take()
 	if len(events) != len(wanted) {

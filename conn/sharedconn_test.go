@@ -13,9 +13,28 @@ func TestStatefulCommands(t *testing.T) {
 	c := lazy(t, Config{})
 	build := func(words ...string) rueidis.Completed { return c.B().Arbitrary(words...).Build() }
 	for _, words := range [][]string{
-		{"MULTI"}, {"multi"}, {"Multi"}, {"EXEC"}, {"DISCARD"}, {"WATCH", "k"}, {"UNWATCH"}, {"SELECT", "1"}, {"AUTH", canary}, {"HELLO", "3"}, {"hello", "2"}, {"RESET"}, {"QUIT"},
-		{"MONITOR"}, {"READONLY"}, {"READWRITE"}, {"ASKING"}, {"CLIENT", "REPLY", "OFF"}, {"client", "reply", "off"}, {"CLIENT", "reply", "SKIP"},
-		{"CLIENT", "TRACKING", "ON"}, {"Client", "Caching", "yes"},
+		{"MULTI"},
+		{"multi"},
+		{"Multi"},
+		{"EXEC"},
+		{"DISCARD"},
+		{"WATCH", "k"},
+		{"UNWATCH"},
+		{"SELECT", "1"},
+		{"AUTH", canary},
+		{"HELLO", "3"},
+		{"hello", "2"},
+		{"RESET"},
+		{"QUIT"},
+		{"MONITOR"},
+		{"READONLY"},
+		{"READWRITE"},
+		{"ASKING"},
+		{"CLIENT", "REPLY", "OFF"},
+		{"client", "reply", "off"},
+		{"CLIENT", "reply", "SKIP"},
+		{"CLIENT", "TRACKING", "ON"},
+		{"Client", "Caching", "yes"},
 	} {
 		err := c.Do(t.Context(), build(words...)).Error()
 		wantArgument(t, err, "command")

@@ -79,7 +79,13 @@ func TestSameSlot(t *testing.T) {
 		keys string
 		want bool
 	}{
-		{"", true}, {"a", true}, {"a a", true}, {"foo bar", false}, {"{a}x {a}y {a}", true}, {"{a}x {a}y {b}", false}, {"foo {foo}bar x{foo}", true},
+		{"", true},
+		{"a", true},
+		{"a a", true},
+		{"foo bar", false},
+		{"{a}x {a}y {a}", true},
+		{"{a}x {a}y {b}", false},
+		{"foo {foo}bar x{foo}", true},
 		{"{a}x {b}x {a}x", false},
 	} {
 		keys := strings.Fields(tc.keys)
