@@ -125,7 +125,7 @@ func renameToEnv(err error, get func(string) string) error {
 	switch {
 	case field == "URL":
 		name = "REDIS_URL"
-	case get("REDIS_URL") != "" && (name == "" || get(name) == "") && !(field == "Password" && get("REDIS_USERNAME") != ""):
+	case get("REDIS_URL") != "" && (name == "" || get(name) == "") && (field != "Password" || get("REDIS_USERNAME") == ""):
 		name, problem = "REDIS_URL", field+" "+problem
 	}
 	if get("REDIS_USERNAME") != "" {

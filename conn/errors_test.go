@@ -218,7 +218,7 @@ func TestCallErrors(t *testing.T) {
 			// The cause can be matched, but for rueidis', which is ours to name.
 			cause := tc.err
 			for _, inner := range []error{io.EOF, context.DeadlineExceeded, context.Canceled, syscall.ECONNRESET, syscall.ECONNREFUSED} {
-				want := errors.Is(cause, inner) || (inner == context.DeadlineExceeded && errors.Is(read, ErrTimeout))
+				want := errors.Is(cause, inner) || (inner == context.DeadlineExceeded && errors.Is(read, ErrTimeout)) //nolint:errorlint // of the list above
 				if want != errors.Is(read, inner) {
 					t.Errorf("%v matches %v: %t", read, inner, errors.Is(read, inner))
 				}

@@ -132,7 +132,7 @@ func wantIs(t *testing.T, err error, kinds ...error) {
 	for _, k := range allSentinels {
 		want := false
 		for _, w := range kinds {
-			want = want || w == k
+			want = want || w == k //nolint:errorlint // of the list above
 		}
 		if got := errors.Is(err, k); got != want {
 			t.Errorf("%q matches %q: %t, want %t", err, k, got, want)

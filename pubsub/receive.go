@@ -23,7 +23,7 @@ func pause(n int) time.Duration {
 	if n < 6 {
 		d = min(maxPause, firstPause<<(n-1))
 	}
-	return d/2 + rand.N(d/2)
+	return d/2 + rand.N(d/2) //nolint:gosec // jitter is no secret
 }
 
 // receive keeps the subscription, over as many connections as that takes. It

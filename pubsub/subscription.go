@@ -188,7 +188,7 @@ func (s *Subscription) work() {
 			s.stats.gaps.Add(1)
 			s.event("gap", time.Now(), nil)
 			if s.opts.OnGap != nil {
-				s.guard(func() error { s.opts.OnGap(s.handling); return nil })
+				_ = s.guard(func() error { s.opts.OnGap(s.handling); return nil }) // it has told
 			}
 			continue
 		}
