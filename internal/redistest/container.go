@@ -118,6 +118,15 @@ func (r *dockerRunner) end(ctx context.Context, signal func() error) error {
 	defer cancel()
 	wait := r.e.api.ContainerWait(ctx, r.id, client.ContainerWaitOptions{Condition: container.WaitConditionNotRunning})
 	if err := signal(); err != nil {
+		running, inspectErr := r.running(ctx)
+		cancel()
+		select { // the client's goroutine has to get rid of what it found
+		case <-wait.Result:
+		case <-wait.Error:
+		}
+		if inspectErr == nil && !running {
+			return nil // it was ending by itself
+		}
 		return err
 	}
 	select {
