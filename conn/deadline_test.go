@@ -172,6 +172,14 @@ func TestDeadlineStress(t *testing.T) {
 					time.Sleep(limit - 100*time.Microsecond + rand.N(300*time.Microsecond))
 				}
 				err := ctx.Err()
+				select {
+				case <-ctx.Done():
+					err = ctx.Err() // it may have ended just now
+					if err == nil {
+						t.Error("it is done, without an error")
+					}
+				default:
+				}
 				switch took := time.Since(start); {
 				case errors.Is(err, context.DeadlineExceeded) && took < limit:
 					t.Errorf("it ended after %v of %v", took, limit)

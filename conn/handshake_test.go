@@ -93,7 +93,7 @@ func TestHandshakeErrors(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			p := newPeer(t, tc.reply)
-			cfg := Config{Addrs: []string{p.addr}, Password: canary, ConnectTimeout: 500 * time.Millisecond, CommandTimeout: time.Second}
+			cfg := Config{Addrs: []string{p.addr}, Password: canary, ConnectTimeout: 500 * time.Millisecond, CommandTimeout: 5 * time.Second}
 			start := time.Now()
 			c, err := Open(t.Context(), cfg)
 			if err == nil {
@@ -258,9 +258,9 @@ func (a *authority) certificate(t *testing.T, template x509.Certificate) tls.Cer
 var loopback = []net.IP{net.IPv4(127, 0, 0, 1)}
 
 // newTLSPeer starts a peer behind TLS.
-func newTLSPeer(t *testing.T, cfg *tls.Config) *peer {
+func newTLSPeer(t *testing.T, cfg *tls.Config, reply func([]string) string) *peer {
 	t.Helper()
-	p := newPeer(t, nil)
+	p := newPeer(t, reply)
 	ln, err := tls.Listen("tcp", "127.0.0.1:0", cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -318,7 +318,7 @@ func TestHandshakeTLS(t *testing.T) {
 			t.Parallel()
 			addr := plain.addr
 			if tc.server != nil {
-				addr = newTLSPeer(t, tc.server).addr
+				addr = newTLSPeer(t, tc.server, nil).addr
 			}
 			c, err := Open(t.Context(), Config{Addrs: []string{addr}, TLS: tc.client, ConnectTimeout: 2 * time.Second})
 			if tc.ok {
@@ -340,6 +340,20 @@ func TestHandshakeTLS(t *testing.T) {
 				t.Errorf("the key is in %s", text)
 			}
 		})
+	}
+}
+
+// A server that asks for a certificate, gets none and hangs up without a word
+// (in TLS 1.3 after our handshake) is most likely one that wants it.
+func TestHandshakeTLSHangUp(t *testing.T) {
+	ours := newAuthority(t)
+	good := ours.certificate(t, x509.Certificate{IPAddresses: loopback})
+	for want, auth := range map[bool]tls.ClientAuthType{true: tls.RequestClientCert, false: tls.NoClientCert} {
+		p := newTLSPeer(t, &tls.Config{Certificates: []tls.Certificate{good}, ClientAuth: auth}, func([]string) string { return hangUp })
+		_, err := Open(t.Context(), Config{Addrs: []string{p.addr}, TLS: &tls.Config{RootCAs: ours.pool}, ConnectTimeout: time.Second})
+		if errors.Is(err, ErrTLS) != want || !errors.Is(err, ErrNotConnected) || strings.Contains(fmt.Sprint(err), "client certificate") != want {
+			t.Errorf("a certificate is asked for: %t; the error is %v", want, err)
+		}
 	}
 }
 

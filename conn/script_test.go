@@ -210,6 +210,16 @@ func TestBatch(t *testing.T) {
 	if got := p.received(); !slices.Equal(got, want) {
 		t.Errorf("sent %q, want %q", got, want)
 	}
+	// What is known by now is not sent again.
+	known := c.Batch()
+	known.Run(a, []string{"k"}, nil)
+	known.Do(c.B().Get().Key("k").Build())
+	if n, err := known.Exec(t.Context())[0].AsInt64(); n != 2 || err != nil {
+		t.Errorf("a known script gives %d, %v", n, err)
+	}
+	if got := p.received()[len(want):]; !slices.Equal(got, []string{sha(a) + " 1 K", "GET K"}) {
+		t.Errorf("sent %q", got)
+	}
 	if got := b.Exec(t.Context()); b.Len() != 0 || len(got) != 0 {
 		t.Errorf("a second Exec gives %v", got)
 	}

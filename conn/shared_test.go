@@ -87,6 +87,8 @@ func TestSharedDifferent(t *testing.T) {
 		"Password \xff":     func(c *Config) { c.Password = "\xff" },
 		"Password \xfe":     func(c *Config) { c.Password = "\xfe" },
 		"Password \ufffd":   func(c *Config) { c.Password = "\ufffd" },
+		"words in one":      func(c *Config) { c.Username, c.Password = "u p", "q" },
+		"words in both":     func(c *Config) { c.Username, c.Password = "u", "p q" },
 		"no Password":       func(c *Config) { c.Password = "" },
 		"SentinelUsername":  func(c *Config) { c.SentinelMaster, c.SentinelUsername, c.SentinelPassword = "m", "u", "q" },
 		"SentinelPassword":  func(c *Config) { c.SentinelMaster, c.SentinelPassword = "m", "q" },

@@ -57,6 +57,9 @@ func TestStatefulCommands(t *testing.T) {
 	if err := checkSharedMulti(transaction); err != nil {
 		t.Errorf("a transaction: %v", err)
 	}
+	if err := checkSharedMulti([]rueidis.Completed{c.B().Multi().Build(), c.B().Exec().Build()}); err != nil {
+		t.Errorf("an empty transaction: %v", err)
+	}
 	for name, cmds := range map[string][]rueidis.Completed{
 		"not ended":   {c.B().Multi().Build(), c.B().Set().Key("k").Value("v").Build()},
 		"not begun":   {c.B().Set().Key("k").Value("v").Build(), c.B().Exec().Build()},
