@@ -43,12 +43,20 @@ type core struct {
 	last    atomic.Pointer[error]    // why the last round failed; nil after one that did not
 	lost    atomic.Pointer[lostConn] // a connection that was lost since the last round
 
+	lastHeard atomic.Int64 // when heard last asked the prober to look
+
 	closing atomic.Bool
 	ended   chan struct{} // closed when Close has done its work
 }
 
 // rawClient holds the interface in an atomic.Pointer.
-type rawClient struct{ rueidis.Client }
+type rawClient struct {
+	rueidis.Client
+	closing sync.Once
+}
+
+// close closes the client once: a wrapper's Close need not bear more.
+func (r *rawClient) close() { r.closing.Do(r.Client.Close) }
 
 // attempt is something that others wait for.
 type attempt struct {

@@ -87,7 +87,7 @@ func (c *Client) closeRaw(ctx context.Context) {
 	go func() {
 		defer close(closed)
 		if raw := c.raw.Load(); raw != nil {
-			raw.Close()
+			raw.close()
 		}
 	}()
 	if c.State() == Connected && ctx.Err() == nil {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -36,6 +37,11 @@ func backoff(n int) time.Duration {
 // pause and answers the others at once with what the last one found.
 type dialer struct {
 	c *Client
+
+	// handshakes counts the connections to data nodes that are not ready yet.
+	// While there is one, the gateway stays shut: a call for its node would wait
+	// for it, whatever its deadline.
+	handshakes atomic.Int64
 
 	mu     sync.Mutex
 	gates  map[string]*gate
@@ -63,6 +69,8 @@ func (d *dialer) dial(ctx context.Context, addr string, nd *net.Dialer, cfg *tls
 		return nil, err
 	}
 	d.c.stats.dials.Add(1)
+	nc := &netConn{d: d, addr: addr, since: time.Now(), sentinel: nd.FallbackDelay == sentinelMark}
+	nc.begin()
 	// A little less than the connect time-out, so that Open can still say what
 	// became of the attempt.
 	limit := d.c.cfg.ConnectTimeout
@@ -76,13 +84,15 @@ func (d *dialer) dial(ctx context.Context, addr string, nd *net.Dialer, cfg *tls
 	if err != nil {
 		err = d.explain(addr, err)
 		d.failed(addr, err)
+		nc.settle(false)
 		return nil, err
 	}
-	nc := &netConn{Conn: raw, d: d, addr: addr, since: time.Now(), sentinel: nd.FallbackDelay == sentinelMark, certAsked: certAsked}
+	nc.Conn, nc.certAsked = raw, certAsked
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
 		_ = raw.Close()
+		nc.settle(false)
 		return nil, &Error{Addr: addr, Kinds: []error{ErrNotConnected, ErrClosed}}
 	}
 	d.conns[nc] = struct{}{}
@@ -105,7 +115,8 @@ func connect(ctx context.Context, addr string, nd *net.Dialer, cfg *tls.Config) 
 		_ = raw.Close()
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
 			// A Redis without TLS takes the handshake for an unfinished command.
-			err = fmt.Errorf("no answer to the TLS handshake: does this port speak TLS? %w", err)
+			// So does one that is frozen, and that is the likelier.
+			return nil, false, &Error{Kinds: []error{ErrTimeout}, Err: fmt.Errorf("no answer to the TLS handshake: is the server frozen, or does this port not speak TLS? %w", err)}
 		}
 		return nil, false, &Error{Kinds: []error{ErrTLS}, Err: err}
 	}

@@ -183,7 +183,7 @@ func offloading(t *testing.T, maxPending int) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.raw.Store(&rawClient{fakeRaw{}})
+	c.raw.Store(&rawClient{Client: fakeRaw{}})
 	t.Cleanup(func() { c.cancel(); <-c.stopped })
 	return c
 }

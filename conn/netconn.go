@@ -21,7 +21,9 @@ type netConn struct {
 	certAsked bool
 	since     time.Time
 
-	established atomic.Bool // the handshake has ended
+	dialling    atomic.Bool  // counted in dialer.handshakes
+	deadlines   atomic.Int32 // calls of SetDeadline
+	established atomic.Bool  // the handshake has ended
 	closed      atomic.Bool
 	refusal     atomic.Pointer[Error] // how the server refused the handshake
 	handshake   atomic.Pointer[Error] // what else ended it
@@ -89,9 +91,34 @@ func (n *netConn) lost(err error) error {
 	return err
 }
 
+// begin counts the connection as one that is being made.
+func (n *netConn) begin() {
+	if !n.sentinel {
+		n.dialling.Store(true)
+		n.d.handshakes.Add(1)
+		n.d.c.gate.suspect()
+	}
+}
+
+// settle ends that. If the connection is ready, the prober looks at once, and
+// opens the gateway if all is well; after a failure it keeps to its pauses.
+func (n *netConn) settle(ready bool) {
+	if n.dialling.Swap(false) {
+		n.d.handshakes.Add(-1)
+		if ready && n.refusal.Load() == nil {
+			n.d.c.kick()
+		}
+	}
+}
+
 // SetDeadline is called with the zero time when rueidis has ended the
 // handshake and begins to pipeline; and also when the handshake was refused.
 func (n *netConn) SetDeadline(t time.Time) error {
+	// One or two exchanges are the handshake (RESP3, RESP2); a connection that is
+	// used without pipelining never gets the zero time.
+	if t.IsZero() || n.deadlines.Add(1) > 2 {
+		n.settle(true)
+	}
 	if t.IsZero() && n.refusal.Load() == nil && !n.established.Swap(true) {
 		n.d.succeeded(n.addr)
 	}
@@ -104,6 +131,7 @@ func (n *netConn) Close() error {
 	if n.closed.Swap(true) {
 		return nil
 	}
+	n.settle(false)
 	n.d.mu.Lock()
 	delete(n.d.conns, n)
 	closed := n.d.closed

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/redis/rueidis"
 )
@@ -76,10 +77,18 @@ func offload[T any](ctx context.Context, c *Client, how indirectCall, run func(c
 	}
 }
 
+// heardPause is the least time between two looks that heard asks for: where one
+// node of a cluster is down, the others answer all the time.
+const heardPause = 500 * time.Millisecond
+
 // heard has the prober look when a call was answered although the state says
 // that the server is not there. (A call that failed is no news.)
 func (c *Client) heard(err error) {
-	if err == nil && c.State() != Connected {
+	if err != nil || c.State() == Connected {
+		return
+	}
+	last, now := c.lastHeard.Load(), time.Now().UnixNano()
+	if now-last > int64(heardPause) && c.lastHeard.CompareAndSwap(last, now) {
 		c.kick()
 	}
 }

@@ -111,7 +111,7 @@ func (p *prober) round() {
 		p.failures = 0
 		c.last.Store(nil)
 		c.states.set(Connected, nil)
-		if fresh {
+		if fresh && c.dialer.handshakes.Load() == 0 {
 			c.gate.answered(generation, abandoned)
 		}
 		c.first.end(nil)
@@ -160,8 +160,12 @@ func (p *prober) connectAndAsk() (fresh bool, err error) {
 		if client == nil {
 			return false, c.openError(err)
 		}
-		raw = &rawClient{client}
+		raw = &rawClient{Client: client}
 		c.raw.Store(raw)
+		if c.ctx.Err() != nil {
+			raw.close() // Close may have looked before there was one
+			return false, c.ctx.Err()
+		}
 		if err != nil {
 			return false, c.openError(err)
 		}

@@ -86,7 +86,7 @@ func TestOpenSaysWhy(t *testing.T) {
 		{"no password", conn.Config{Addrs: []string{secured.Addr()}}, conn.ErrAuth, secured.Addr()},
 		{"unknown user", conn.Config{Addrs: []string{secured.Addr()}, Username: "nobody", Password: "x"}, conn.ErrAuth, secured.Addr()},
 		{"not a cluster", conn.Config{Addrs: []string{plain.Addr()}, Mode: conn.ModeCluster}, conn.ErrWrongMode, plain.Addr()},
-		{"no TLS there", conn.Config{URL: "rediss://" + plain.Addr()}, conn.ErrTLS, plain.Addr()},
+		{"no TLS there", conn.Config{URL: "rediss://" + plain.Addr()}, conn.ErrTimeout, plain.Addr()},
 		{"too many clients", conn.Config{Addrs: []string{full.Addr()}}, conn.ErrMaxClients, full.Addr()},
 		{"several, all refused", conn.Config{Addrs: []string{refused, unusedAddr(t)}, Mode: conn.ModeCluster}, conn.ErrRefused, refused},
 		{"Sentinels refused", conn.Config{Addrs: []string{refused}, SentinelMaster: "m"}, conn.ErrRefused, refused},
