@@ -3,6 +3,7 @@ package conn
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -186,11 +187,26 @@ func failAll(n int, err error) []rueidis.RedisResult {
 // keyless are the commands that are no reads in rueidis' eyes, and that change
 // nothing: losing their reply leaves nothing unknown.
 var keyless = map[string]bool{
-	"PING": true, "ECHO": true, "TIME": true, "INFO": true, "HELLO": true, "ROLE": true, "CLUSTER": true, "COMMAND": true,
+	"PING": true, "ECHO": true, "TIME": true, "INFO": true, "HELLO": true, "ROLE": true, "COMMAND": true,
 	"LASTSAVE": true, "DBSIZE": true, "SCAN": true, "PUBSUB": true, "WAIT": true,
 }
 
-func mayWrite(op string, cmd rueidis.Completed) bool { return !cmd.IsReadOnly() && !keyless[op] }
+// mayWrite reports whether the loss of a command's reply leaves something
+// unknown. The command must not have been answered yet: rueidis recycles it.
+func mayWrite(op string, cmd rueidis.Completed) bool {
+	if op == "CLUSTER" {
+		words := cmd.Commands()
+		if len(words) < 2 {
+			return true
+		}
+		switch strings.ToUpper(words[1]) {
+		case "INFO", "NODES", "SLOTS", "SHARDS", "MYID", "MYSHARDID", "KEYSLOT", "LINKS", "REPLICAS", "COUNTKEYSINSLOT", "GETKEYSINSLOT":
+			return false
+		}
+		return true
+	}
+	return !cmd.IsReadOnly() && !keyless[op]
+}
 
 func (c *Client) doObserved(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
 	op, start := cmd.Commands()[0], time.Now()

@@ -103,7 +103,11 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		err = c.openTimeout(ctx.Err())
 	}
 	if err != nil {
-		c.abandon()
+		if cfg.NewClient != nil {
+			go c.abandon() // it may hang, and Open must not
+		} else {
+			c.abandon()
+		}
 		return nil, err
 	}
 	return c, nil

@@ -51,6 +51,7 @@ type Credentials struct {
 	Password string
 	// RefreshAfter is when to ask again and authenticate open connections anew.
 	// Zero means never: the credentials are then only used for new connections.
+	// A time less than a second away, or past, means in a second.
 	RefreshAfter time.Time
 }
 
@@ -155,12 +156,14 @@ type Config struct {
 
 	// MaxPending bounds the calls that may be waiting while a server does not
 	// answer, as each holds a goroutine. Calls beyond it wait for a place, by
-	// their deadline. Zero means DefaultMaxPending (16384).
+	// their deadline, whatever node of a cluster they are for. Zero means
+	// DefaultMaxPending (16384).
 	MaxPending int
 
-	// PoolSize is the most connections to one node beside the shared one, for
-	// blocking and dedicated commands; idle ones are closed after a minute.
-	// Zero means DefaultPoolSize (64).
+	// PoolSize is about how many connections to one node there may be beside the
+	// shared one, for blocking and dedicated commands; idle ones are closed
+	// after a minute. Zero means DefaultPoolSize (64). rueidis miscounts those
+	// whose commands were given up, so there can be more for a while.
 	PoolSize int
 
 	// BufferBytes is the size of the read and the write buffer of one

@@ -97,6 +97,9 @@ func (c *Client) retryDelay(attempts int, _ rueidis.Completed, err error) time.D
 	return backoff(attempts) / 2
 }
 
+// minRefresh is the least time between two refreshes of Config.Credentials.
+const minRefresh = time.Second
+
 // credentials asks the user's function, for as long as an attempt to connect
 // may take: rueidis gives it no context, and holds up every call meanwhile.
 func (c *Client) credentials(ac rueidis.AuthCredentialsContext) (rueidis.AuthCredentials, error) {
@@ -125,7 +128,11 @@ func (c *Client) credentials(ac rueidis.AuthCredentialsContext) (rueidis.AuthCre
 		if r.err != nil {
 			return rueidis.AuthCredentials{}, &Error{Op: "credentials", Kinds: []error{ErrNotConnected, ErrAuth}, Err: r.err}
 		}
-		return rueidis.AuthCredentials{Username: r.cred.Username, Password: r.cred.Password, RefreshAfter: r.cred.RefreshAfter}, nil
+		after := r.cred.RefreshAfter
+		if soonest := time.Now().Add(minRefresh); !after.IsZero() && after.Before(soonest) {
+			after = soonest // a clock that is off must not become a storm of AUTH
+		}
+		return rueidis.AuthCredentials{Username: r.cred.Username, Password: r.cred.Password, RefreshAfter: after}, nil
 	case <-ctx.Done():
 		return rueidis.AuthCredentials{}, &Error{Op: "credentials", Kinds: []error{ErrNotConnected, ErrTimeout}, Err: fmt.Errorf("Config.Credentials did not return within %v", c.cfg.ConnectTimeout)}
 	}

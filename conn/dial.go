@@ -118,6 +118,10 @@ func connect(ctx context.Context, addr string, nd *net.Dialer, cfg *tls.Config) 
 			// So does one that is frozen, and that is the likelier.
 			return nil, false, &Error{Kinds: []error{ErrTimeout}, Err: fmt.Errorf("no answer to the TLS handshake: is the server frozen, or does this port not speak TLS? %w", err)}
 		}
+		if isConnLoss(err) && !isTLS(err) && !certAsked {
+			// It may have been stopped just now, which is no misconfiguration.
+			return nil, false, fmt.Errorf("the server hung up during the TLS handshake: is it stopping, or does this port not speak TLS? %w", err)
+		}
 		return nil, false, &Error{Kinds: []error{ErrTLS}, Err: err}
 	}
 	return tc, certAsked, nil

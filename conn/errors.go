@@ -348,7 +348,10 @@ func (c *Client) explainReply(reply *rueidis.RedisError) error {
 	case strings.HasPrefix(text, "No such master with that name"):
 		return fmt.Errorf("the Sentinels know no primary %q (Config.SentinelMaster): %w", truncate(c.cfg.SentinelMaster), reply)
 	}
-	return redactReply(reply)
+	if shown := c.redact(text); shown != text {
+		return errors.New(shown)
+	}
+	return reply
 }
 
 // isConnLoss reports whether err says that a connection broke.
@@ -358,16 +361,15 @@ func isConnLoss(err error) bool {
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.As(err, &op)
 }
 
-// redactReply removes what a server repeats of the command from its error: a
-// server that does not know HELLO answers with the password in the text.
-func redactReply(reply *rueidis.RedisError) error {
-	if text := redactText(reply.Error()); text != reply.Error() {
-		return errors.New(text)
-	}
-	return reply
-}
-
-func redactText(text string) string {
+// redact removes from a server's text what must not be shown: what it repeats of
+// the command (one that does not know HELLO answers with the password), and our
+// passwords wherever they are.
+func (c *core) redact(text string) string {
 	text, _, _ = strings.Cut(text, ", with args beginning with")
+	for _, secret := range []string{c.cfg.Password, c.cfg.SentinelPassword} {
+		if secret != "" {
+			text = strings.ReplaceAll(text, secret, "***")
+		}
+	}
 	return text
 }

@@ -92,7 +92,9 @@ func (k Keyspace) Name(key string) (name string, ok bool) {
 // Pattern returns the pattern for SCAN and PSUBSCRIBE that matches the keys of
 // the names that match glob. In glob '*', '?', '[…]' and '\' have their usual
 // meaning; nothing in it reaches beyond the Keyspace, and what the prefix holds
-// of these characters is taken literally.
+// of these characters is taken literally. It is matched against escaped names:
+// '?' and classes see "%7B" where the name has '{'; write '{', '}' and '%' outside
+// of classes, where they stand for themselves.
 func (k Keyspace) Pattern(glob string) string {
 	var b strings.Builder
 	for i := range len(k.prefix) {

@@ -52,7 +52,7 @@ func (n *netConn) lookForRefusal(b []byte) {
 		if len(text) == len(line) || strings.Contains(lower, "setinfo") || strings.HasPrefix(lower, "err unknown command 'hello'") {
 			continue // no error, or one that rueidis lives with
 		}
-		e := &Error{Addr: n.addr, Kinds: []error{ErrNotConnected}, Err: errors.New(redactText(text))}
+		e := &Error{Addr: n.addr, Kinds: []error{ErrNotConnected}, Err: errors.New(n.d.c.redact(text))}
 		if k := kindOfReply(text); k != nil {
 			e.Kinds = append(e.Kinds, k)
 		}

@@ -138,7 +138,7 @@ func TestCredentialsRotate(t *testing.T) {
 		return conn.Credentials{Username: "app", Password: password.Load().(string), RefreshAfter: time.Now().Add(100 * time.Millisecond)}, nil
 	}})
 	w := watch(t, c)
-	within(t, 3*time.Second, "asked again while connected", func() bool { return asked.Load() >= 3 })
+	within(t, 6*time.Second, "asked again while connected", func() bool { return asked.Load() >= 3 })
 	if n := c.Stats().Dials; n != 1 {
 		t.Errorf("refreshing took %d connections", n)
 	}
