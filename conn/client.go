@@ -104,7 +104,7 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 	}
 	if err != nil {
 		if cfg.NewClient != nil {
-			go c.abandon() // it may hang, and Open must not
+			go c.abandon() //nolint:gosec // NewClient may hang, and Open must not; ctx may have ended
 		} else {
 			c.abandon()
 		}
