@@ -143,6 +143,9 @@ func TestStatesRemove(t *testing.T) {
 		c.states.set(Connected, nil) // queued behind the call that blocks
 		removeA()
 		removeA()
+		if n := len(c.states.listeners); n != 1 {
+			t.Errorf("%d listeners are kept, of whom two were removed", n)
+		}
 		close(release)
 		c.states.set(Reconnecting, nil)
 		synctest.Wait()
