@@ -100,8 +100,11 @@ func (p *prober) round() {
 	c := p.c
 	c.stats.probes.Add(1)
 	generation, abandoned := c.gate.generation.Load(), c.gate.abandoned.Load()
-	if lost := c.lost.Swap(nil); lost != nil && p.matters(lost.addr) {
-		c.states.set(Reconnecting, lost.err)
+	if lost := c.lost.Swap(nil); lost != nil {
+		p.cluster.age = topologyRounds // it may be a primary that we do not know yet
+		if p.matters(lost.addr) {
+			c.states.set(Reconnecting, lost.err)
+		}
 	}
 	fresh, err := p.connectAndAsk()
 	if c.ctx.Err() != nil {

